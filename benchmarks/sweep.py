@@ -40,9 +40,10 @@ SIZE = 64
 def ours(epochs: int, step_sizes: np.ndarray) -> float:
     """Seconds for all sweeps, compilation included, as `ravine compare` runs them."""
     began = time.perf_counter()
-    race = TrainingRace(digits_mlp(), SEEDS[1:], SEEDS[:1], step_sizes)
+    racing = contenders(list(METHODS), "loss")
+    race = TrainingRace(digits_mlp(), SEEDS[1:], SEEDS[:1], step_sizes, racing)
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda c: race.run(c, epochs, float("inf"), lambda: False), contenders(list(METHODS), "loss")))
+        done = list(pool.map(lambda c: race.run(c, epochs, float("inf"), lambda: False), racing))
     seconds = time.perf_counter() - began
     for r in done:
         print(f"  ours  {r.contender.setting(r.lr):24} smallest loss {np.nanmin(r.loss[-1]):.3g}")

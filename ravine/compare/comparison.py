@@ -199,8 +199,9 @@ class Comparison:
     @property
     def code(self) -> str:
         """Three lines that use the winner."""
+        size = "None" if self.winner.name == "gradient_descent" else "…"
         call = {
-            "loss": "result = rv.train(loss, params, data, method, batch_size=…, epochs=…, key=0)",
+            "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs=…, key=0)",
             "fun": "result = rv.minimize(fun, x0, method=method)",
             "residual": "result = rv.least_squares(residual, x0, method=method)",
         }[self.kind]

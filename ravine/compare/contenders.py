@@ -37,17 +37,19 @@ class Contender:
 
     def with_step_size(self, lr: Any) -> Any:
         """The method with another step size (traced ones included)."""
-        return _with_step_size(self.given, lr) if self.tuned else self.given
+        return with_step_size(self.given, lr) if self.tuned else self.given
 
     def setting(self, lr: float | None) -> str:
         """The call that makes it: "Adam(0.0215)"."""
         return call(self.given if lr is None else self.with_step_size(lr))
 
 
-def _with_step_size(method: Any, lr: Any) -> Any:
-    """A rule, or a method with a rule `inner`, with another step size."""
-    inner = getattr(method, "inner", None)
-    return substitute(method, lr=lr) if inner is None else substitute(method, inner=_with_step_size(inner, lr))
+def with_step_size(method: Any, lr: Any) -> Any:
+    """A rule, or a method made of a rule, with another step size."""
+    for name in ("inner", "rule"):
+        if hasattr(method, name):
+            return substitute(method, **{name: with_step_size(getattr(method, name), lr)})
+    return substitute(method, lr=lr)
 
 
 def _has_step_size(method: Any) -> bool:
@@ -84,6 +86,8 @@ def contenders(methods: Any, kind: str, size: int = 0) -> list[Contender]:
     if methods is None:
         methods = [n for f in DEFAULT_FAMILIES[kind] for n in names(f)]
         methods = [n for n in methods if can_race(n, kind) and practical(n, size)]
+        if kind != "loss":
+            methods.remove("sgd")  # without minibatches it is gradient_descent
     elif isinstance(methods, str) or not isinstance(methods, list | tuple):
         methods = [methods]
     families = {family(n) for n in HOMES}

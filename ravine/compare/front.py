@@ -84,13 +84,14 @@ def compare(
     steps, epochs, seconds = _budget(budget, described)
     share = seconds / len(racing) if np.isfinite(seconds) else seconds
     say(f"racing {len(racing)} methods on {described.name}: {_words(described, steps, epochs, seconds)}, {seeds} seeds")
-    races = _Races(described, seeds, grid(trials))
+    races = _Races(described, seeds, grid(trials), racing)
     run = _Sweep(races, steps, epochs, share, say)
     with Interrupt() as interrupt:
         run.stopped = lambda: interrupt.asked
         with ThreadPoolExecutor(2) as pool:
-            # Two at a time: one compiles (on one core) while the other runs. Seconds are measured later.
-            finished = [r for r in pool.map(run, racing) if r is not None]
+            # Two at a time: one compiles (on one core) while the other runs. Seconds are measured later. First come those that
+            # compile a program of their own: the others would only wait for the one that they share.
+            finished = [r for r in pool.map(run, sorted(racing, key=races.shares)) if r is not None]
         if not finished:
             raise KeyboardInterrupt
         say(f"timing {len(finished)} methods, each alone, interleaved")
@@ -126,7 +127,7 @@ def compare(
 class _Races:
     """The two kinds of race on one problem, made when the first contender needs one."""
 
-    def __init__(self, problem: Problem, seeds: int, steps: np.ndarray):
+    def __init__(self, problem: Problem, seeds: int, steps: np.ndarray, racing: list[Contender]):
         self.problem, self.grid = problem, steps
         batched = problem.loss is not None and problem.batch_size is not None
         self.random = problem.init is not None or batched
@@ -136,7 +137,7 @@ class _Races:
         self._training: TrainingRace | None = None
         self._functions: FunctionRace | None = None
         if batched:
-            self._training = TrainingRace(problem, self.seeds, self.tuning, steps)
+            self._training = TrainingRace(problem, self.seeds, self.tuning, steps, racing)
         else:
             self._functions = FunctionRace(problem, self.seeds if self.random else (0,), self.tuning, steps)
 
@@ -150,6 +151,9 @@ class _Races:
         if self._functions is None:
             self._functions = FunctionRace(self.problem, self.seeds, self.tuning, self.grid)
         return self._functions
+
+    def shares(self, contender: Contender) -> bool:
+        return self._training is not None and self._training.shares(contender)
 
     def is_minibatch(self, contender: Contender) -> bool:
         from ravine.core.problem import Training
@@ -222,6 +226,11 @@ def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interr
     if not random:
         out.append("Start and gradients are fixed, so there is one run a method and no spread; step sizes were tuned on that run.")
     if spacing > 1:
+        if any(e.name == "gradient_descent" for e in entries):
+            out.append(
+                "gradient_descent takes one step an epoch, along the mean gradient of all its batches: the same gradients as the "
+                "others within the same budget. Its iterations are counted in batches too."
+            )
         out.append(f"Losses were evaluated every {spacing} iterations, once an epoch: costs to the target are rounded up to that.")
     lost = [e.name for e in entries if problem.target is not None and e.held(problem.target) < e.reached(problem.target)]
     if lost:
@@ -239,6 +248,8 @@ def _paths(finished: list[Any], problem: Problem) -> dict[str, np.ndarray]:
     except ImportError:
         return {}
     rules = {r.contender.name: r.contender.given for r in finished if isinstance(r.contender.given, Rule)}
+    if "gradient_descent" in rules:
+        rules.pop("sgd", None)  # the same path, since nothing is random here
     return paths(rules) if rules else {}
 
 

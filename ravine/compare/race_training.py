@@ -1,13 +1,16 @@
 """The race on a training loss: step sizes × seeds of one method run side by side in one compiled program, an epoch a call.
 
 Fair by construction: every method sees the same starts and the same order of batches for a seed, the same number of epochs, and the
-same grid of step sizes. The step size is chosen on tuning seeds and scored on others.
+same grid of step sizes. The step size is chosen on tuning seeds and scored on others. All rules that move each element alone share
+one program (`one_of.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,16 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.compare.comparison import Curve, Entry
-from ravine.compare.contenders import Contender
+from ravine.compare.contenders import Contender, with_step_size
+from ravine.compare.one_of import OneOf, WholeGradient
 from ravine.core import driver
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.method import Method
 from ravine.core.problem import Training
-from ravine.core.rule import layout_for
+from ravine.core.rule import Rule, layout_for
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps
+from ravine.methods.first_order.gradient_descent import GradientDescent
 from ravine.problems.problem import Problem
 from ravine.training.batches import examples
 from ravine.training.evaluate import mean_over, together
@@ -36,7 +42,14 @@ NEVER = 2**31 - 2
 class TrainingRace:
     """Everything that the methods have in common: data, starts, orders, measures."""
 
-    def __init__(self, problem: Problem, seeds: tuple[int, ...], tuning_seeds: tuple[int, ...], grid: np.ndarray):
+    def __init__(
+        self,
+        problem: Problem,
+        seeds: tuple[int, ...],
+        tuning_seeds: tuple[int, ...],
+        grid: np.ndarray,
+        contenders: Sequence[Contender] = (),
+    ):
         self.problem, self.seeds, self.tuning_seeds, self.grid = problem, seeds, tuning_seeds, grid
         self.n = examples(problem.data)
         self.size = problem.batch_size or self.n
@@ -52,6 +65,23 @@ class TrainingRace:
         self.starts = jax.jit(jax.vmap(lambda key: as_arrays(problem.start(jax.random.fold_in(key, 0)))))(keys)
         self._keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
         self._orders: dict[int, Any] = {}
+        self._shared = {c.name: c.given for c in contenders if c.tuned and isinstance(c.given, Rule) and c.given.scope == "element"}
+        self.compiling = threading.Lock()
+
+    def shares(self, contender: Contender) -> bool:
+        """Whether the contender runs in the program that most rules share."""
+        return contender.name in self._shared
+
+    def raced(self, given: Any) -> Any:
+        """What runs for a method: gradient descent takes the gradient of the whole loss, one step an epoch."""
+        return WholeGradient(given, self.steps) if isinstance(given, GradientDescent) else given
+
+    def method(self, contender: Contender) -> Method:
+        """The method that sweeps the step sizes of a contender."""
+        if not self.shares(contender):
+            return as_method(self.raced(contender.given), Training)
+        rules = tuple(map(self.raced, self._shared.values()))
+        return as_method(OneOf(which=jnp.int32([*self._shared].index(contender.name)), rules=rules), Training)
 
     def order(self, epoch: int) -> Any:
         """The examples of each step of an epoch, (seeds, steps, size), the same for all methods."""
@@ -75,27 +105,35 @@ class Running:
         self.race, self.contender = race, contender
         self.lrs = jnp.asarray(race.grid if contender.tuned else np.ones(1), jnp.float32)
         start = race.first_start()
-        self.method = as_method(contender.given, Training)
+        self.method = race.method(contender)
         self.layout = layout_for(self.method, start, "params")
-        begin = jax.jit(partial(_begin, contender, self.layout))
-        step = jax.jit(partial(_epoch, contender, self.layout, race.steps), donate_argnames="carries")
-        carries = begin(self.lrs, race.starts)
-        measured = [look(race.measure, carries.state.x, race.data, race.validation, layout=self.layout)]
-        for e in range(epochs):
-            carries = step(self.lrs, race.loss, race.data, race.order(e), carries=carries, epoch=jnp.int32(e))
-            measured.append(look(race.measure, carries.state.x, race.data, race.validation, layout=self.layout))
-            if e == 0:
-                jax.block_until_ready(measured)
-                deadline = time.perf_counter() + seconds
-            if stopped() or (
-                np.isfinite(seconds) and bool(jax.block_until_ready(carries.k).any()) and time.perf_counter() > deadline
-            ):
+        with race.compiling if race.shares(contender) else contextlib.nullcontext():
+            # The first to come compiles for all that share its program, while these wait.
+            carries = _begin(self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
+            measured = [self._look(carries)]
+            carries = self._epoch(carries, 0)
+            measured.append(self._look(carries))
+        jax.block_until_ready(measured)
+        deadline = time.perf_counter() + seconds
+        for e in range(1, epochs):
+            if np.isfinite(seconds):
+                jax.block_until_ready(carries)
+            if stopped() or time.perf_counter() > deadline:
                 break
+            carries = self._epoch(carries, e)
+            measured.append(self._look(carries))
         self.status = np.asarray(carries.status)
         self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
         self.chosen = self._choose()
         self.pace: list[float] = []
+
+    def _epoch(self, carries: Any, e: int) -> Any:
+        race, how = self.race, {"tuned": self.contender.tuned, "layout": self.layout, "steps": self.race.steps}
+        return _epoch(self.method, self.lrs, race.loss, race.data, race.order(e), carries, jnp.int32(e * race.steps), **how)
+
+    def _look(self, carries: Any) -> Any:
+        return look(self.race.measure, carries.state.x, self.race.data, self.race.validation, layout=self.layout)
 
     def _choose(self) -> int:
         """By the work to the target on the tuning seeds, then by the final loss."""
@@ -122,7 +160,7 @@ class Running:
     def prepare_timing(self) -> None:
         """Compiles the program of a single run, as `train` would, and keeps what is needed to time it."""
         race = self.race
-        method = as_method(self.contender.with_step_size(self.lr), Training)
+        method = as_method(race.raced(self.contender.with_step_size(self.lr)), Training)
         params = race.first_start()
         packed = params if self.layout is None else self.layout.pack(params)
         problem = Training(race.loss, race.data, race.order(0)[-1], jnp.int32(0), self.layout)
@@ -186,13 +224,14 @@ def _shuffled(keys: Any, epoch: Any, *, n: int, steps: int, size: int) -> Any:
     return jax.vmap(one)(keys).astype(jnp.int32)
 
 
-def _begin(contender: Contender, layout: Layout | None, lrs: Any, starts: Any) -> Any:
+@partial(jax.jit, static_argnames=("tuned", "layout"))
+def _begin(method: Method, lrs: Any, starts: Any, *, tuned: bool, layout: Layout | None) -> Any:
     """The carries at the start, (seeds, step sizes)."""
 
     def one(params: Any, lr: Any) -> Any:
         packed = params if layout is None else layout.pack(params)
-        method = as_method(contender.with_step_size(lr), Training)
-        return driver.start(method, Training(Function(_nothing), ()), packed, MaxSteps(NEVER), None, (), 0, False)
+        lane = with_step_size(method, lr) if tuned else method
+        return driver.start(lane, Training(Function(_nothing), ()), packed, MaxSteps(NEVER), None, (), 0, False)
 
     return jax.vmap(lambda params: jax.vmap(lambda lr: one(params, lr))(lrs))(starts)
 
@@ -201,25 +240,27 @@ def _nothing(params: Any, batch: Any) -> Any:
     return jnp.zeros(())
 
 
+@partial(jax.jit, static_argnames=("tuned", "layout", "steps"), donate_argnames="carries")
 def _epoch(
-    contender: Contender,
-    layout: Layout | None,
-    steps: int,
+    method: Method,
     lrs: Any,
     loss: Function,
     data: Any,
     orders: Any,
     carries: Any,
-    epoch: Any,
+    first: Any,
+    *,
+    tuned: bool,
+    layout: Layout | None,
+    steps: int,
 ) -> Any:
     """One epoch of every seed and step size."""
 
     def of_seed(order: Any, row: Any) -> Any:
-        problem = Training(loss, data, order, epoch * steps, layout)
+        problem = Training(loss, data, order, first, layout)
 
         def lane(lr: Any, carry: Any) -> Any:
-            method = as_method(contender.with_step_size(lr), Training)
-            return driver.advance(method, problem, carry, MaxSteps(NEVER), steps)
+            return driver.advance(with_step_size(method, lr) if tuned else method, problem, carry, MaxSteps(NEVER), steps)
 
         # The batch is drawn once a seed, and shared by all step sizes.
         return jax.vmap(lane)(lrs, row)

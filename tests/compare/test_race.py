@@ -9,6 +9,7 @@ import pytest
 import ravine as rv
 from ravine.compare.contenders import contenders, grid
 from ravine.compare.load import UserError, load_problem
+from ravine.compare.race_training import TrainingRace
 
 SMALL = "digits_mlp[width=8]"
 
@@ -51,8 +52,6 @@ def test_a_race_is_reproducible(training):
 
 def test_the_race_shows_what_train_does(training):
     """The same rule, step size, start and order of batches through a plain loop ends at the same loss."""
-    from ravine.compare.race_training import TrainingRace
-
     entry = next(e for e in training.entries if e.name == "sgd")
     problem = load_problem(SMALL)
     race = TrainingRace(problem, training.seeds, training.tuning_seeds, grid(4))
@@ -64,6 +63,30 @@ def test_the_race_shows_what_train_does(training):
             g = gradient(x, batch)
             x = jax.tree.map(lambda p, d: p - jnp.asarray(entry.step_size, p.dtype) * d, x, g)
     np.testing.assert_allclose(entry.curves[0].loss[-1], problem.loss(x, problem.data), rtol=1e-4)
+
+
+def test_gradient_descent_takes_one_step_an_epoch_along_the_gradient_of_all_batches():
+    race = rv.compare(SMALL, ["gradient_descent", "sgd"], budget="3epochs", seeds=1, trials=3, target=1.0)
+    entry = next(e for e in race.entries if e.name == "gradient_descent")
+    problem = load_problem(SMALL)
+    whole = TrainingRace(problem, race.seeds, race.tuning_seeds, grid(3))
+    x = whole.first_start()
+    for epoch in range(3):
+        rows = np.asarray(whole.order(epoch))[len(race.tuning_seeds)].ravel()
+        g = jax.grad(problem.loss)(x, jax.tree.map(lambda v, rows=rows: jnp.asarray(v)[rows], problem.data))
+        x = jax.tree.map(lambda p, d: p - jnp.asarray(entry.step_size, p.dtype) * d, x, g)
+        np.testing.assert_allclose(entry.curves[0].loss[epoch + 1], problem.loss(x, problem.data), rtol=1e-5)
+    assert any("one step an epoch" in w for w in race.warnings)
+    assert next(e for e in race.entries if e.name == "sgd").final < entry.final
+    assert "sgd" not in race.paths  # it would be drawn twice
+
+
+@pytest.mark.parametrize("kind", ["fun", "batch", "residual"])
+def test_sgd_does_not_race_against_itself_where_there_are_no_minibatches(kind):
+    racing = {c.name for c in contenders(None, kind, 10)}
+    assert "gradient_descent" in racing
+    assert "sgd" not in racing
+    assert [c.name for c in contenders("sgd", kind)] == ["sgd"]
 
 
 def test_functions_race_without_spread_and_say_so():
