@@ -5,7 +5,8 @@
     python benchmarks/cutest.py run --set small --solvers ours --float32
     python benchmarks/cutest.py table                                   # the tables, from what was recorded, peers included
 
-A run goes on where the last one stopped and ends after --seconds. Sets: `small` (unconstrained, n ≤ 100), `large` (unconstrained,
+A run goes on where the last one stopped and ends after --seconds; a solver that takes more than --cap seconds for a problem is
+recorded as that. Problems come by the number of their variables. Sets: `small` (unconstrained, n ≤ 100), `large` (unconstrained,
 100 < n ≤ 10⁴), `bounded` (bounds, n ≤ 10⁴). Needs `pip install sif2jax optimistix jaxopt`; sif2jax turns float64 on, so this
 is a process of its own.
 
@@ -19,6 +20,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -31,28 +35,24 @@ PEERS_RECORDED = (
     Path(__file__).parent / "cutest_peers.jsonl"
 )  # slow to run: SciPy 1.17, optimistix 0.1.0, jaxopt 0.8.5, optax 0.2.8
 STEPS = 10_000
-SECONDS = 60.0
+SECONDS = 60.0  # of a run, compilation apart where the solver can be asked to stop; see --cap
 
 
 def problems(which):
-    """(name, objective of a vector, x0, lower, upper) of a set, each name once."""
+    """(name, problem) of a set, each name once, by the number of variables."""
     import sif2jax.cutest as cutest
 
     source = cutest.bounded_minimisation_problems if which == "bounded" else cutest.unconstrained_minimisation_problems
-    seen = set()
-    for p in source:
-        name, n = type(p).__name__, int(p.num_variables())
-        if name in seen or not ((n <= 100) if which == "small" else (n <= 10_000 if which == "bounded" else 100 < n <= 10_000)):
-            continue
-        seen.add(name)
-        yield name, p
+    least, most = {"small": (0, 100), "large": (101, 10_000), "bounded": (0, 10_000)}[which]
+    found = {type(p).__name__: (int(p.num_variables()), p) for p in reversed(source)}
+    return [(name, p) for name, (n, p) in sorted(found.items(), key=lambda v: (v[1][0], v[0])) if least <= n <= most]
 
 
 class Setup:
     """A problem as flat vectors, with its function compiled once for all solvers that call it from Python."""
 
     def __init__(self, problem, dtype):
-        self.problem, self.dtype = problem, dtype
+        self.problem, self.dtype, self.truth = problem, dtype, None
         leaves = jax.tree.leaves(problem.y0)
         self.treedef = jax.tree.structure(problem.y0)
         self.shapes = [np.shape(v) for v in leaves]
@@ -72,11 +72,12 @@ class Setup:
         self.args = jax.tree.map(
             lambda v: v.astype(dtype) if hasattr(v, "astype") and np.issubdtype(v.dtype, np.floating) else v, problem.args
         )
+        self.f = jax.jit(self._f)  # so that all solvers share one trace of the problem
         self.value_and_grad = jax.jit(jax.value_and_grad(self.f))
         self.hessian = jax.jit(jax.hessian(self.f))
         self.hvp = jax.jit(lambda x, v: jax.jvp(jax.grad(self.f), (x,), (v,))[1])
 
-    def f(self, x):
+    def _f(self, x):
         parts = np.split(np.arange(self.n), np.cumsum(self.sizes)[:-1])
         leaves = [x[i[0] : i[-1] + 1].reshape(s) for i, s in zip(parts, self.shapes, strict=True)]
         return (
@@ -86,9 +87,11 @@ class Setup:
         )
 
     def judged(self, x):
-        """f and the relative projected gradient at x, in float64."""
+        """f and the relative projected gradient at x, in float64, and whether x is a saddle."""
         with jax.enable_x64(True):
-            truth = Setup(self.problem, np.float64) if self.dtype != np.float64 else self
+            if self.truth is None:
+                self.truth = Setup(self.problem, np.float64) if self.dtype != np.float64 else self
+            truth = self.truth
             x = np.asarray(x, np.float64)
             f, g = map(np.asarray, truth.value_and_grad(x))
             if truth.bounds is not None:
@@ -287,6 +290,21 @@ def records(path):
     return out
 
 
+def record(a, r):
+    with a.out.open("a") as out:
+        out.write(json.dumps(r) + "\n")
+
+
+UNSOLVED = {"f": float("nan"), "g": float("nan"), "success": False}
+
+
+def begin_again(a, r, began):
+    """A compiled loop cannot be asked to stop: its problem is recorded as unsolved, and this process starts afresh behind it."""
+    record(a, r | UNSOLVED | {"status": "capped", "seconds": a.cap})
+    rest = max(1.0, a.seconds - (time.perf_counter() - began))
+    os.execv(sys.executable, [sys.executable, *sys.argv, "--seconds", str(rest)])
+
+
 def run(a):
     jax.config.update("jax_enable_x64", not a.float32)
     warnings.simplefilter("ignore")
@@ -299,6 +317,7 @@ def run(a):
         todo = [s for s in wanted if (a.set, dtype.__name__, name, s) not in done]
         if not todo or (a.only and name not in a.only.split(",")) or name in a.skip.split(","):
             continue
+        jax.clear_caches()  # hundreds of compiled programs exhaust the memory maps that a process may have
         setup = Setup(problem, dtype)
         for solver in todo:
             if time.perf_counter() - began > a.seconds:
@@ -306,22 +325,18 @@ def run(a):
                 return
             t = time.perf_counter()
             r = {"set": a.set, "dtype": dtype.__name__, "problem": name, "n": setup.n, "solver": solver}
+            watch = threading.Timer(a.cap, begin_again, (a, r, began))
+            watch.start()
             try:
                 with np.errstate(all="ignore"):
                     got = (SOLVERS[solver] if solver in SOLVERS else ours(solver))(setup)
                 f, relative, saddle = setup.judged(got.pop("x"))
                 r |= got | {"f": f, "g": relative, "saddle": saddle}
             except Exception as e:  # a solver that raises has not solved the problem; say so in the table's source
-                r |= {
-                    "f": float("nan"),
-                    "g": float("nan"),
-                    "success": False,
-                    "status": "raised",
-                    "note": f"{type(e).__name__}: {e}"[:200],
-                }
+                r |= UNSOLVED | {"status": "raised", "note": f"{type(e).__name__}: {e}"[:200]}
+            watch.cancel()
             r["seconds"] = round(time.perf_counter() - t, 2)
-            with a.out.open("a") as out:
-                out.write(json.dumps(r) + "\n")
+            record(a, r)
             if a.verbose:
                 print(
                     f"{name:12} {setup.n:5} {solver:18} {r['f']:14.6e} g {r['g']:8.1e} {r['status']:10} {r['seconds']} s",
@@ -378,6 +393,9 @@ def main():
     parser.add_argument("--float32", action="store_true")
     parser.add_argument("--again", action="store_true", help="run again what is recorded")
     parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument(
+        "--cap", type=float, default=180.0, help="the most seconds a solver may take for a problem, compilation included"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--peers", type=Path, default=PEERS_RECORDED, help="recorded results of the peers")
     parser.add_argument("--show", default="", help="solvers whose unsolved problems the table lists")

@@ -17,6 +17,15 @@ def projected_gradient(x: Any, g: Any, lower: Any, upper: Any) -> Any:
     return g if lower is None else x - jnp.clip(x - g, lower, upper)
 
 
+def relative_gradient(x: Any, f: Any, g: Any, lower: Any, upper: Any) -> Any:
+    """The largest relative change of f per relative change of an element of x, max |gᵢ| max(1, |xᵢ|) / max(1, |f|) [1, (7.2.5)].
+
+    [1] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and Nonlinear Equations" (1983).
+    """
+    change = jnp.abs(projected_gradient(x, g, lower, upper)) * jnp.maximum(1, jnp.abs(x))
+    return jnp.max(change, initial=0.0) / jnp.maximum(1, jnp.abs(f))
+
+
 def binding(x: Any, g: Any, lower: Any, upper: Any) -> Any:
     """Which elements are at a bound that −g leads out of."""
     return ((x <= lower) & (g > 0)) | ((x >= upper) & (g < 0))

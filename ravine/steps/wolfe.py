@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ravine.core.pytree import hyper, static
-from ravine.steps.line_search import End, Line, LineSearch, cubic, falls_enough, outcome, rounding, secant
+from ravine.steps.line_search import End, Line, LineSearch, cubic, falls_enough, outcome, resolution, secant
 
 
 class StrongWolfe(LineSearch):
@@ -45,7 +45,7 @@ def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     flat = jnp.abs(m) <= c2 * jnp.abs(line.origin.m)
     at_the_end = (line.t >= line.most) & (m < 0)
     accepted = (enough & (flat | at_the_end)) | (line.settled & jnp.isfinite(f)) | (f == -jnp.inf)
-    beyond = ~enough | (m >= 0) | (f > line.low.f + rounding(line.low.f))
+    beyond = ~enough | (m >= 0) | (f > line.low.f + resolution(line.low.f))
     replaced = jnp.stack([jnp.bool_(False), ~beyond, beyond, enough & (f < line.best.f)])
     after = line._replace(ends=jnp.where(replaced[:, None], jnp.stack(trial)[None, :], line.ends))
     low, high, best = after.low, after.high, after.best
@@ -69,7 +69,7 @@ def _further(low: End, before: End) -> Any:
 def _inside(low: End, high: End, before: Line) -> Any:
     """The next trial between two ends."""
     width = high.t - low.t
-    flat = jnp.abs(high.f - low.f) <= 16 * rounding(low.f)
+    flat = jnp.abs(high.f - low.f) <= resolution(low.f)
     guess = jnp.where(flat & (high.m > 0), secant(low, high), cubic(low, high))
     guess = jnp.where(jnp.isfinite(guess), jnp.clip(guess, low.t + 0.02 * width, high.t - 0.02 * width), low.t + 0.5 * width)
     slow = width > 0.67 * (before.high.t - before.low.t)

@@ -18,7 +18,7 @@ from ravine.core import work
 from ravine.core.method import Method
 from ravine.core.problem import Objective
 from ravine.core.status import Status
-from ravine.math.box import project, projected_gradient
+from ravine.math.box import project, projected_gradient, relative_gradient
 from ravine.steps.line_search import Line, rounding
 
 PATIENCE = 8
@@ -32,8 +32,9 @@ class State(NamedTuple):
         p: the direction that is being searched, and `line` where the search stands.
         memory: what was learned; `fresh` while that is nothing.
         promise: the decrease predicted by what was learned, ½ gᵀHg.
-        idle: accepted steps and failed searches in succession that lowered neither f nor |g|.
-        least: the least |g|∞ seen.
+        noise: how far the values and the slopes of the last trial disagree about its decrease.
+        idle: accepted steps and failed searches in succession that lowered neither `lowest` nor `least`.
+        lowest, least: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
         failed: whether the search along −g failed, too.
     """
@@ -46,7 +47,9 @@ class State(NamedTuple):
     memory: Any
     fresh: Any
     promise: Any
+    noise: Any
     idle: Any
+    lowest: Any
     least: Any
     accepted: Any
     failed: Any
@@ -91,13 +94,15 @@ class LineSearchDescent(Method):
         memory, p = self.look(problem, self.blank(x), no, x, g)
         t = _unit(p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
-        least = jnp.max(jnp.abs(g), initial=0.0)
-        return State(x, f, g, p, line, memory, fresh, jnp.full_like(f, jnp.inf), jnp.int32(0), least, ~no, no)
+        inf, least = jnp.full_like(f, jnp.inf), jnp.max(jnp.abs(g), initial=0.0)
+        return State(x, f, g, p, line, memory, fresh, inf, jnp.zeros_like(f), jnp.int32(0), f, least, ~no, no)
 
     def step(self, problem: Objective, s: State) -> State:
         x = project(s.x + s.line.t * s.p, problem.lower, problem.upper)
         f, g = problem.value_and_grad(x)
-        line = self.search.judge(s.line, f, g @ s.p)  # type: ignore[attr-defined]
+        m = g @ s.p
+        line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
+        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.origin.m + m))
         failed = line.failed | ~(line.origin.m <= 0)
         accepted = line.accepted & ~failed
 
@@ -113,7 +118,7 @@ class LineSearchDescent(Method):
         slope = g @ p
         t = jnp.where(fresh, _unit(p), self.first_trial(s, f, slope))
         now = jnp.max(jnp.abs(g), initial=0.0)
-        gained = accepted & ((s.f - f > rounding(f)) | (now < 0.5 * s.least))
+        gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
         return State(
             x=x,
             f=f,
@@ -123,7 +128,9 @@ class LineSearchDescent(Method):
             memory=memory,
             fresh=fresh,
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
+            noise=noise,
             idle=jnp.where(turn, jnp.where(gained, 0, s.idle + 1), s.idle),
+            lowest=jnp.minimum(s.lowest, f),
             least=jnp.minimum(s.least, now),
             accepted=accepted,
             failed=failed & s.fresh,
@@ -142,8 +149,8 @@ class LineSearchDescent(Method):
     def verdict(self, problem: Any, s: State) -> Any:
         eps = jnp.finfo(s.f.dtype).eps
         # What was learned may be wrong: its promise is believed only where the gradient is small, too.
-        near = self.optimality(problem, s) <= eps ** (1 / 3) * self.scale(problem, s)
-        unresolved = s.promise <= rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x))
+        near = relative_gradient(s.x, s.f, s.g, problem.lower, problem.upper) <= eps ** (1 / 3)
+        unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.origin.m), end, jnp.int32(Status.NONFINITE))
         return jnp.where(s.failed | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))

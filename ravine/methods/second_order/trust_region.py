@@ -23,9 +23,9 @@ from ravine.core.method import Method
 from ravine.core.problem import Objective
 from ravine.core.pytree import hyper, static
 from ravine.core.status import Status
-from ravine.math.box import project, projected_gradient
+from ravine.math.box import project, projected_gradient, relative_gradient
 from ravine.methods.second_order.subproblem import Dense, MatrixFree, noise_of
-from ravine.steps.line_search import rounding
+from ravine.steps.line_search import resolution, rounding
 
 PATIENCE = 3
 
@@ -38,7 +38,7 @@ class State(NamedTuple):
         radius: Δ.
         promise: the decrease that the model without the radius predicts; ∞ where it has no minimum.
         idle: steps in succession that gained nothing and promised nothing beyond rounding.
-        least: the least |g|∞ seen.
+        lowest, least: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
     """
 
@@ -49,6 +49,7 @@ class State(NamedTuple):
     radius: Any
     promise: Any
     idle: Any
+    lowest: Any
     least: Any
     accepted: Any
 
@@ -74,7 +75,7 @@ class TrustRegion(Method):
         f, g = problem.value_and_grad(x)
         model = self._subproblem(x).model(problem, x, g)
         radius, inf, idle = jnp.asarray(self.radius, f.dtype), jnp.full_like(f, jnp.inf), jnp.int32(0)
-        return State(x, f, g, model, radius, inf, idle, jnp.max(jnp.abs(g), initial=0.0), jnp.bool_(True))
+        return State(x, f, g, model, radius, inf, idle, f, jnp.max(jnp.abs(g), initial=0.0), jnp.bool_(True))
 
     def step(self, problem: Objective, s: State) -> State:
         p, predicted, promise, _ = self._subproblem(s.x).propose(problem, s)
@@ -82,8 +83,8 @@ class TrustRegion(Method):
         f, g = problem.value_and_grad(x)
 
         # Where rounding hides the decrease, the mean slope along the step says it. A trial that is not finite is no decrease.
-        noise = rounding(s.f)
-        actual = jnp.where(jnp.abs(s.f - f) <= noise, -0.5 * (s.g + g) @ p, s.f - f)
+        by_slopes = -0.5 * (s.g + g) @ p
+        actual = jnp.where(jnp.abs(s.f - f) <= resolution(s.f), by_slopes, s.f - f)
         finite = (jnp.isfinite(f) & jnp.all(jnp.isfinite(g))) | (f == -jnp.inf)
         ratio = jnp.where(finite, actual / predicted, -jnp.inf)
         accepted = (ratio > self.eta) & (actual > 0)
@@ -92,8 +93,9 @@ class TrustRegion(Method):
         longer = jnp.where((ratio > 0.75) & (length > 0.99 * s.radius), 2 * s.radius, s.radius)
 
         now = jnp.max(jnp.abs(g), initial=0.0)
-        gained = accepted & ((s.f - f > noise) | (now < 0.5 * s.least))
-        unresolved = promise <= noise + jnp.finfo(f.dtype).eps * (jnp.abs(s.g) @ jnp.abs(s.x))
+        gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
+        noise = rounding(s.f) + jnp.finfo(f.dtype).eps * (jnp.abs(s.g) @ jnp.abs(s.x))
+        unresolved = promise <= jnp.maximum(noise, jnp.abs(s.f - f - by_slopes))
         x_new, f_new, g_new = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), (x, f, g), (s.x, s.f, s.g))
         return State(
             x=x_new,
@@ -103,6 +105,7 @@ class TrustRegion(Method):
             radius=jnp.where(ratio > 0.25, longer, shorter),
             promise=promise,
             idle=jnp.where(unresolved & ~gained, s.idle + 1, 0),
+            lowest=jnp.where(accepted, jnp.minimum(s.lowest, f), s.lowest),
             least=jnp.where(accepted, jnp.minimum(s.least, now), s.least),
             accepted=accepted,
         )
@@ -112,11 +115,14 @@ class TrustRegion(Method):
 
     def optimality(self, problem: Any, s: State) -> Any:
         g = jnp.max(jnp.abs(projected_gradient(s.x, s.g, problem.lower, problem.upper)), initial=0.0)
+        return jnp.maximum(g, self._fall(s) * jnp.maximum(1, jnp.max(jnp.abs(s.x))))
+
+    def _fall(self, s: State) -> Any:
+        """At a saddle f falls along the eigenvector of the least eigenvalue, by an amount that is not rounding."""
         if not s.model:
-            return g
-        # At a saddle f falls along the eigenvector of the least eigenvalue, by an amount that is not rounding.
+            return jnp.zeros_like(s.f)
         least = s.model.lam[0]
-        return jnp.maximum(g, jnp.where(least < -10 * noise_of(s.model.lam), -least, 0) * jnp.maximum(1, jnp.max(jnp.abs(s.x))))
+        return jnp.where(least < -10 * noise_of(s.model.lam), -least, 0)
 
     def accepted(self, s: State) -> Any:
         return s.accepted
@@ -124,7 +130,7 @@ class TrustRegion(Method):
     def verdict(self, problem: Any, s: State) -> Any:
         eps = jnp.finfo(s.f.dtype).eps
         lost = s.radius <= eps * jnp.maximum(jnp.sqrt(s.x @ s.x), 1e-3)
-        near = self.optimality(problem, s) <= eps ** (1 / 3) * self.scale(problem, s)
+        near = (relative_gradient(s.x, s.f, s.g, problem.lower, problem.upper) <= eps ** (1 / 3)) & (self._fall(s) == 0)
         precise = (s.idle >= PATIENCE) | (s.promise <= 100 * rounding(s.f))
         end = jnp.where(near & precise, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         ended = jnp.where(lost | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))

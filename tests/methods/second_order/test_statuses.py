@@ -7,6 +7,7 @@ import pytest
 
 import ravine as rv
 from ravine.core.registry import names
+from ravine.problems import nist
 
 ALL = names("second_order")
 SEE_SADDLES = ["newton", "trust_region"]
@@ -46,6 +47,25 @@ def test_the_rounding_of_f_ends_with_precision(method):
     r = rv.minimize(lambda x: jnp.sum(jnp.cosh(x - 0.1234567) + 0.1 * jnp.sin(3 * x)), x0, method=method, tol=0.0)
     assert r.status.name in ("PRECISION", "CONVERGED")
     assert r.optimality < 1e-2
+
+
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs", "trust_region"])
+@pytest.mark.parametrize("name", ["Misra1a", "Misra1c"])
+def test_a_fit_is_no_failure_where_the_rounding_of_its_residuals_hides_the_decrease(method, name):
+    """Residuals of 0.1 of data near 80, parameters of 10² and 10⁻⁴: f is known to ten digits, its slopes to more."""
+    fit = nist.load(name)
+    r = rv.minimize(lambda b: jnp.sum((fit.model(b, fit.x) - fit.y) ** 2), fit.starts[0], method=method)
+    assert r.success
+    assert r.nit < 500
+    np.testing.assert_allclose(r.fun, fit.sum_of_squares, rtol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs", "trust_region"])
+def test_a_huge_element_of_x_hides_no_solution(method):
+    """Brown's badly scaled function: at x = (10⁶, 2·10⁻⁶) f is 0 to its last digit, and |g|∞ |x|∞ is not small."""
+    r = rv.minimize(lambda x: (x[0] - 1e6) ** 2 + (x[1] - 2e-6) ** 2 + (x[0] * x[1] - 2) ** 2, np.ones(2), method=method)
+    assert r.success
+    assert r.fun < 1e-20
 
 
 @pytest.mark.parametrize("method", ["bfgs", "lbfgs", "nonlinear_cg", "steepest_descent"])
