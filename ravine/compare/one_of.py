@@ -73,7 +73,7 @@ def _read(rule: Rule, s: Slots, x: Any) -> Any:
     """What the rule remembers, from the first slots."""
     leaves, structure = jax.tree.flatten(jax.eval_shape(rule.start, x))
     arrays, numbers = iter(s.arrays), iter(s.numbers)
-    return structure.unflatten([next(arrays if v.shape == x.shape else numbers) for v in leaves])
+    return jax.tree.unflatten(structure, [next(arrays if v.shape == x.shape else numbers) for v in leaves])
 
 
 class WholeState(NamedTuple):
