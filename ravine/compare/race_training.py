@@ -60,10 +60,12 @@ class TrainingRace:
         self.validation = jax.tree.map(jnp.asarray, problem.validation)
         self.loss = Function(problem.loss, "loss")  # type: ignore[arg-type]
         self.measure = Function(together(problem.loss, problem.metrics))
-        keys = jax.vmap(jax.random.key)(jnp.array([*tuning_seeds, *seeds]))
+
+        def start(seed: Any) -> Any:
+            return as_arrays(problem.start(jax.random.fold_in(jax.random.key(seed), 0)))
+
         # The start depends on the seed alone, so that all methods and step sizes begin at the same point.
-        self.starts = jax.jit(jax.vmap(lambda key: as_arrays(problem.start(jax.random.fold_in(key, 0)))))(keys)
-        self._keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+        self.starts = jax.jit(jax.vmap(start))(jnp.array([*tuning_seeds, *seeds]))
         self._orders: dict[int, Any] = {}
         self._shared = {c.name: c.given for c in contenders if c.tuned and isinstance(c.given, Rule) and c.given.scope == "element"}
         self.compiling = threading.Lock()
@@ -86,12 +88,15 @@ class TrainingRace:
     def order(self, epoch: int) -> Any:
         """The examples of each step of an epoch, (seeds, steps, size), the same for all methods."""
         if epoch not in self._orders:
-            self._orders[epoch] = _shuffled(self._keys, jnp.int32(epoch), n=self.n, steps=self.steps, size=self.size)
+            # By NumPy: to compile a sort takes longer than a race on the digits spends on one method.
+            drawn = [np.random.default_rng((seed, epoch)).permutation(self.n) for seed in (*self.tuning_seeds, *self.seeds)]
+            rows = np.stack(drawn)[:, : self.steps * self.size].astype(np.int32)
+            self._orders[epoch] = jnp.asarray(rows.reshape(-1, self.steps, self.size))
         return self._orders[epoch]
 
     def first_start(self) -> Any:
         """The starting parameters of the first race seed."""
-        return jax.tree.map(lambda v: v[len(self.tuning_seeds)], self.starts)
+        return jax.tree.map(lambda v: np.asarray(v)[len(self.tuning_seeds)], self.starts)
 
     def run(self, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]) -> Running:
         """Tunes and races one method, for `epochs`, or less when `seconds` have passed (compilation not counted)."""
@@ -214,14 +219,6 @@ class Running:
             seconds_per_iteration=pace,
             seconds_compile=self.seconds_compile,
         )
-
-
-@partial(jax.jit, static_argnames=("n", "steps", "size"))
-def _shuffled(keys: Any, epoch: Any, *, n: int, steps: int, size: int) -> Any:
-    def one(key: Any) -> Any:
-        return jax.random.permutation(jax.random.fold_in(key, epoch), n)[: steps * size].reshape(steps, size)
-
-    return jax.vmap(one)(keys).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnames=("tuned", "layout"))
