@@ -84,7 +84,7 @@ export class Curves {
       c.globalAlpha = faint ? 0.3 : 1;
       c.setLineDash(pen.dash);
       c.lineWidth = 1.8;
-      c.lineJoin = "round";
+      c.lineJoin = "bevel";
       c.beginPath();
       let drawn = false;
       for (let k = 0; k < values.length; k++) {

@@ -22,7 +22,7 @@ export function short(v: number, digits = 3): string {
   let text: string;
   if (a !== 0 && (a < 1e-3 || a >= 1e5)) {
     const [mantissa, exponent] = v.toExponential(Math.max(0, digits - 2)).split("e");
-    text = `${mantissa}e${Number(exponent)}`;
+    text = `${mantissa.replace(/\.0+$/, "")}e${Number(exponent)}`;
   } else text = String(Number(v.toPrecision(digits)));
   return text.replace(/-/g, "−");
 }

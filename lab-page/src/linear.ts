@@ -3,16 +3,17 @@ import { css, isDark, pen, type Pen } from "./colours";
 import { Curves } from "./curves";
 import { fit, h, short, slider } from "./dom";
 import type { Answer, Link } from "./link";
-import type { Meta, MethodInfo, Values } from "./types";
+import type { LinearState, Meta, MethodInfo } from "./types";
+import { known } from "./url";
 
 const FIRST = ["jacobi", "gauss_seidel", "sor", "cg"];
+const STEPS = [50, 100, 200, 400];
 const STARTS: Record<string, string> = { noise: "start from noise", zero: "start from zero", waves: "slow and quick waves of error" };
 
 interface Run { name: string; status: string; residual: Float32Array; error: Float32Array; images: Float32Array }
 
 export class LinearPage {
   readonly root: HTMLElement;
-  private methods: Record<string, Values> = {};
   private info: Map<string, MethodInfo>;
   private runs: Run[] = [];
   private frames: number[] = [0];
@@ -21,16 +22,21 @@ export class LinearPage {
   private step = 0;
   private playing = false;
   private clock = 0;
-  private focus = "";
   private begun = false;
   private at: Record<string, any> = {};
   private residual!: Curves;
   private error!: Curves;
 
-  constructor(private meta: Meta, private link: Link, private fixed: boolean) {
+  constructor(private meta: Meta, private link: Link, private s: LinearState, private changed: () => void, private fixed: boolean) {
     this.info = new Map(meta.linear.methods.map((m) => [m.name, m]));
-    for (const name of FIRST) if (this.info.has(name)) this.methods[name] = name === "sor" ? { weight: 1.75 } : {};
-    this.focus = Object.keys(this.methods)[0] ?? "";
+    s.methods = known(s.methods, this.info);
+    if (!Object.keys(s.methods).length) for (const name of FIRST) if (this.info.has(name)) s.methods[name] = name === "sor" ? { weight: 1.75 } : {};
+    if (!Object.hasOwn(s.methods, s.focus)) s.focus = Object.keys(s.methods)[0] ?? "";
+    if (!meta.linear.sizes.includes(s.size)) s.size = meta.linear.sizes[meta.linear.sizes.length - 1];
+    if (!meta.linear.starts.includes(s.start)) s.start = meta.linear.starts[0];
+    if (!STEPS.includes(s.steps)) s.steps = 100;
+    if (s.what !== "error") s.what = "x";
+    this.step = s.at ?? 0;
     this.root = this.build();
     link.on("linear", (a) => this.take(a));
     new ResizeObserver(() => this.draw()).observe(this.root);
@@ -40,12 +46,11 @@ export class LinearPage {
   private build(): HTMLElement {
     const at = this.at, options = (values: (string | number)[], words: (v: any) => string, chosen: string | number) =>
       values.map((v) => h("option", { value: v, selected: v === chosen }, words(v)));
-    const last = this.meta.linear.sizes[this.meta.linear.sizes.length - 1];
-    at.size = h("select", { id: "size", disabled: this.fixed, "aria-label": "grid", onchange: () => this.ask() }, ...options(this.meta.linear.sizes, (n) => `${n} × ${n} points`, last));
-    at.start = h("select", { id: "linstart", disabled: this.fixed, "aria-label": "start", onchange: () => this.ask() }, ...options(this.meta.linear.starts, (s) => STARTS[s] ?? s, "noise"));
-    at.steps = h("select", { id: "linsteps", disabled: this.fixed, "aria-label": "steps", onchange: () => this.ask() }, ...options([50, 100, 200, 400], (n) => `${n} steps`, 100));
-    at.what = h("select", { id: "what", "aria-label": "what the images show", onchange: () => this.draw() },
-      h("option", { value: "x" }, "show x"), h("option", { value: "error" }, "show the error x − x*"));
+    at.size = h("select", { id: "size", disabled: this.fixed, "aria-label": "grid", onchange: () => { this.s.size = Number(at.size.value); this.ask(); } }, ...options(this.meta.linear.sizes, (n) => `${n} × ${n} points`, this.s.size));
+    at.start = h("select", { id: "linstart", disabled: this.fixed, "aria-label": "start", onchange: () => { this.s.start = at.start.value; this.ask(); } }, ...options(this.meta.linear.starts, (s) => STARTS[s] ?? s, this.s.start));
+    at.steps = h("select", { id: "linsteps", disabled: this.fixed, "aria-label": "steps", onchange: () => { this.s.steps = Number(at.steps.value); this.ask(); } }, ...options(STEPS, (n) => `${n} steps`, this.s.steps));
+    at.what = h("select", { id: "what", "aria-label": "what the images show", onchange: () => { this.s.what = at.what.value; this.changed(); this.draw(); } },
+      ...options(["x", "error"], (v) => (v === "x" ? "show x" : "show the error x − x*"), this.s.what));
     at.play = h("button", { id: "linplay", onclick: () => this.play(!this.playing) }, "▶ Play");
     at.scrub = h("input", { type: "range", id: "linscrub", min: 0, max: 1, value: 0, "aria-label": "step", oninput: () => this.seek(Number(at.scrub.value)) });
     at.now = h("output", { id: "linnow" });
@@ -76,35 +81,35 @@ export class LinearPage {
   }
 
   private penOf(name: string): Pen {
-    return pen(Object.keys(this.methods).indexOf(name));
+    return pen(Object.keys(this.s.methods).indexOf(name));
   }
 
   private cards(): void {
-    this.at.cards.replaceChildren(...Object.keys(this.methods).map((name) => {
-      const info = this.info.get(name)!, open = name === this.focus, p = this.penOf(name), body = h("div", { class: "cardbody" });
+    this.at.cards.replaceChildren(...Object.keys(this.s.methods).map((name) => {
+      const info = this.info.get(name)!, open = name === this.s.focus, p = this.penOf(name), body = h("div", { class: "cardbody" });
       if (open) {
         for (const s of info.sliders) {
-          body.append(slider(`lin-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.methods[name][s.name] ?? s.default, (v) => {
-            this.methods[name][s.name] = v;
+          body.append(slider(`lin-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.s.methods[name][s.name] ?? s.default, (v) => {
+            this.s.methods[name][s.name] = v;
             this.ask();
           }).row);
         }
         if (!info.sliders.length) body.append(h("p", { class: "note" }, "nothing to set"));
       }
       const swatch = h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` });
-      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.focus = name; this.cards(); } }, swatch, h("span", { class: "name" }, info.label)), body);
+      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch, h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, "Add or remove methods"), h("fieldset", {}, ...this.meta.linear.methods.map(({ name, label }) =>
-      h("label", {}, h("input", { type: "checkbox", id: `lin-on-${name}`, disabled: this.fixed, checked: name in this.methods, onchange: (e: Event) => {
-        if ((e.target as HTMLInputElement).checked) this.methods[name] = {};
-        else if (Object.keys(this.methods).length > 1) delete this.methods[name];
-        this.focus = name in this.methods ? name : Object.keys(this.methods)[0];
+      h("label", {}, h("input", { type: "checkbox", id: `lin-on-${name}`, disabled: this.fixed, checked: name in this.s.methods, onchange: (e: Event) => {
+        if ((e.target as HTMLInputElement).checked) this.s.methods[name] = {};
+        else if (Object.keys(this.s.methods).length > 1) delete this.s.methods[name];
+        this.s.focus = name in this.s.methods ? name : Object.keys(this.s.methods)[0];
         this.cards();
         this.ask();
       } }), label))));
     this.at.more.open = open;
-    const info = this.info.get(this.focus);
+    const info = this.info.get(this.s.focus);
     if (info) this.at.rule.replaceChildren(h("h2", {}, info.label), h("p", { class: "about" }, info.about), h("div", { class: "rule" }, info.rule.slice(0, 6).join("\n")));
   }
 
@@ -126,7 +131,8 @@ export class LinearPage {
   }
 
   private ask(): void {
-    this.link.ask({ op: "linear", n: Number(this.at.size.value), start: this.at.start.value, steps: Number(this.at.steps.value), methods: this.methods });
+    this.link.ask({ op: "linear", n: this.s.size, start: this.s.start, steps: this.s.steps, methods: this.s.methods });
+    this.changed();
   }
 
   private take(a: Answer): void {
@@ -140,7 +146,7 @@ export class LinearPage {
       this.at.tiles.dataset.names = names.join();
       this.at.tiles.replaceChildren(...names.map((name) => h("figure", { class: "tile" }, h("canvas", { "aria-label": `Iterate of ${this.label(name)}` }), h("figcaption", {}))));
     }
-    if (first) {
+    if (first && this.s.at === null) {
       if (matchMedia("(prefers-reduced-motion: reduce)").matches || this.fixed) this.step = 8;
       else this.play(true);
     }
@@ -154,12 +160,17 @@ export class LinearPage {
 
   private seek(step: number): void {
     this.play(false);
-    this.step = Math.max(0, Math.min(this.longest, step));
+    this.step = this.s.at = Math.max(0, Math.min(this.longest, step));
+    this.changed();
     this.draw();
   }
 
   private play(on: boolean): void {
     if (on && this.step >= this.longest) this.step = 0;
+    if (this.playing && !on) {
+      this.s.at = Math.floor(this.step);
+      this.changed();
+    }
     this.playing = on;
     this.clock = 0;
     this.at.play.textContent = on ? "Pause" : "▶ Play";
@@ -183,7 +194,7 @@ export class LinearPage {
     this.at.scrub.max = String(this.longest);
     this.at.scrub.value = String(k);
     this.at.now.textContent = `step ${k}`;
-    const size = this.n * this.n, error = this.at.what.value === "error";
+    const size = this.n * this.n, error = this.s.what === "error";
     this.runs.forEach((run, i) => {
       const tile = this.at.tiles.children[i] as HTMLElement, p = this.penOf(run.name), j = Math.min(k, run.residual.length - 1);
       if (!tile) return;

@@ -5,14 +5,16 @@ import { Link, type Recorded } from "./link";
 import { NetworkPage } from "./network";
 import { Playground } from "./playground";
 import type { Meta, State } from "./types";
-import { EMPTY, read, write } from "./url";
+import { read, write } from "./url";
 
 const LATER = ["Constraints", "Sampling", "Graph cuts"];
 
 async function main(): Promise<void> {
   const kept = document.getElementById("recorded")?.textContent;
   const recorded: Recorded | null = kept ? JSON.parse(kept) : null;
-  const state: State = { ...structuredClone(EMPTY), ...read(location.hash || (recorded?.state ?? "")) };
+  const state: State = read(location.hash || (recorded?.state ?? ""));
+  // Another link pasted into the address bar.
+  window.addEventListener("hashchange", () => location.reload());
   const link = new Link(recorded);
   const status = h("span", { id: "status", role: "status" });
   const meta: Meta = recorded ? recorded.meta : await (await fetch("api/meta")).json();
@@ -23,13 +25,13 @@ async function main(): Promise<void> {
   };
   const pages: Record<string, { title: string; root: HTMLElement; show?: () => void; hide?: () => void; trouble?: (message: string) => void }> = {};
   const playground = new Playground(meta, link, state, changed, recorded);
-  pages.playground = { title: "Playground", root: playground.root, show: () => playground.touch() };
+  pages.playground = { title: "Playground", root: playground.root, show: () => playground.show() };
   if (!recorded) {
-    const network = new NetworkPage(meta, link);
+    const network = new NetworkPage(meta, link, state.network, changed);
     pages.network = { title: "Network", root: network.root, show: () => network.show(), hide: () => network.hide(), trouble: (m) => network.trouble(m) };
   }
   if (meta.linear.methods.length) {
-    const linear = new LinearPage(meta, link, !!recorded);
+    const linear = new LinearPage(meta, link, state.linear, changed, !!recorded);
     pages.linear = { title: "Linear systems", root: linear.root, show: () => linear.show(), hide: () => linear.hide(), trouble: (m) => linear.trouble(m) };
   }
   link.onTrouble = (op, message, column) => {
@@ -48,7 +50,7 @@ async function main(): Promise<void> {
   const tabs = h("nav", { "aria-label": "Pages" });
   const show = (name: string) => {
     if (pages[state.tab]?.root.isConnected && state.tab !== name) pages[state.tab].hide?.();
-    state.tab = name in pages ? name : "playground";
+    state.tab = Object.hasOwn(pages, name) ? name : "playground";
     stage.replaceChildren(pages[state.tab].root);
     for (const button of tabs.querySelectorAll("button[data-tab]")) button.setAttribute("aria-current", String((button as HTMLElement).dataset.tab === state.tab));
     footer.hidden = state.tab !== "playground";
@@ -56,7 +58,7 @@ async function main(): Promise<void> {
   };
   for (const [name, page] of Object.entries(pages)) tabs.append(h("button", { "data-tab": name, onclick: () => { show(name); changed(); } }, page.title));
   for (const title of LATER) tabs.append(h("button", { disabled: true, class: "later", title: "not there yet" }, title));
-  const copy = h("button", { id: "copy", title: "copy a link to exactly this", onclick: async () => {
+  const copy = h("button", { id: "copy", title: "copy a link to this page as it stands", onclick: async () => {
     history.replaceState(null, "", `#${write(state)}`);
     await navigator.clipboard?.writeText(location.href).catch(() => {});
     copy.textContent = "Copied";

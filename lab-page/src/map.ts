@@ -9,6 +9,8 @@ import type { Field, MethodInfo, Run, Runs } from "./types";
 const MARGIN = { left: 40, right: 8, top: 8, bottom: 30 };
 const LEVELS = 16;
 
+interface Box { left: number; top: number; w: number; h: number }
+
 export interface View {
   field: Field | null; heights: Heights | null; runs: Runs | null; pens: Record<string, Pen>; start: [number, number];
   step: number; focus: string; overlays: Set<string>; axes: [string, string]; info: MethodInfo | null; adam: { b1: number; b2: number } | null;
@@ -17,13 +19,19 @@ export interface View {
 export class ContourMap {
   private base = document.createElement("canvas");
   private baseFor = "";
+  private size: Box = { left: 0, top: 0, w: 0, h: 0 };
   hovered: { run: Run; k: number } | null = null;
 
   constructor(readonly canvas: HTMLCanvasElement) {}
 
-  private box() {
-    const w = this.canvas.clientWidth, height = this.canvas.clientHeight;
-    return { left: MARGIN.left, top: MARGIN.top, w: w - MARGIN.left - MARGIN.right, h: height - MARGIN.top - MARGIN.bottom };
+  /** The map inside its margins, as it was drawn last; to ask the browser for the size at every point of a path took 7 ms a picture. */
+  private box(): Box {
+    if (!this.size.w) this.measure(this.canvas.clientWidth, this.canvas.clientHeight);
+    return this.size;
+  }
+
+  private measure(w: number, h: number): void {
+    this.size = { left: MARGIN.left, top: MARGIN.top, w: w - MARGIN.left - MARGIN.right, h: h - MARGIN.top - MARGIN.bottom };
   }
 
   /** Where a point of the plane is on the canvas. */
@@ -54,6 +62,7 @@ export class ContourMap {
 
   draw(view: View): void {
     const { c, w, h } = fit(this.canvas);
+    this.measure(w, h);
     c.clearRect(0, 0, w, h);
     const { field, heights, runs } = view;
     if (!field || !heights) return;
@@ -182,21 +191,17 @@ export class ContourMap {
       px[2 * k + 1] = Math.min(1e5, Math.max(-1e5, y));
     }
     const focus = run.name === view.focus;
-    c.lineJoin = c.lineCap = "round";
-    const line = (from: number, to: number) => {
-      c.beginPath();
-      c.moveTo(px[2 * from], px[2 * from + 1]);
-      for (let k = from + 1; k <= to; k++) c.lineTo(px[2 * k], px[2 * k + 1]);
-    };
     const ball = between(px, end);
+    c.lineJoin = "bevel";
+    c.lineCap = "round";
     c.globalAlpha = 0.25;
     c.setLineDash(p.dash);
     c.strokeStyle = p.colour;
     c.lineWidth = 1.5;
-    line(whole, run.nit);
+    trace(c, px, whole, run.nit);
     c.stroke();
     c.globalAlpha = 1;
-    line(0, whole);
+    trace(c, px, 0, whole);
     c.lineTo(ball[0], ball[1]);
     c.setLineDash([]);
     c.strokeStyle = css("--halo");
@@ -209,11 +214,15 @@ export class ContourMap {
     c.setLineDash([]);
     if (run.nit <= 150) {
       c.fillStyle = p.colour;
+      c.beginPath();
+      let x = NaN, y = NaN;
       for (let k = 1; k <= whole; k++) {
-        c.beginPath();
-        c.arc(px[2 * k], px[2 * k + 1], focus ? 2.6 : 2, 0, 7);
-        c.fill();
+        if (Math.abs(px[2 * k] - x) + Math.abs(px[2 * k + 1] - y) < 2) continue;
+        [x, y] = [px[2 * k], px[2 * k + 1]];
+        c.moveTo(x, y);
+        c.arc(x, y, focus ? 2.6 : 2, 0, 7);
       }
+      c.fill();
     }
     c.fillStyle = p.colour;
     c.strokeStyle = css("--halo");
@@ -383,6 +392,19 @@ const stamped = new WeakMap<object, number>();
 function stamp(value: object): number {
   if (!stamped.has(value)) stamped.set(value, ++stamps);
   return stamped.get(value)!;
+}
+
+/** The line through the points from one to another, without those that lie within a pixel of the one before; NaN breaks it. */
+export function trace(c: CanvasRenderingContext2D, px: Float32Array, from: number, to: number): void {
+  c.beginPath();
+  let x = NaN, y = NaN;
+  for (let k = from; k <= to; k++) {
+    const a = px[2 * k], b = px[2 * k + 1];
+    if (Number.isNaN(x)) c.moveTo(a, b);
+    else if (k < to && Math.abs(a - x) + Math.abs(b - y) < 1) continue;
+    else c.lineTo(a, b);
+    [x, y] = [a, b];
+  }
 }
 
 /** The place at a fractional step. */

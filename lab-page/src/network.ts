@@ -5,10 +5,13 @@ import { Curves } from "./curves";
 import { fit, h, short, slider } from "./dom";
 import type { Answer, Link } from "./link";
 import { Heights } from "./scale";
-import type { Meta, MethodInfo, Values } from "./types";
+import type { Meta, MethodInfo, NetworkState, Values } from "./types";
+import { known } from "./url";
 
 const FIRST = ["sgd", "momentum", "adam"];
 const MOST = 6;
+const WIDTHS = [4, 8, 16, 32];
+const BATCHES = [1, 8, 32, 128];
 const WORDS: Record<string, string> = {
   spirals: "Two spirals (points)", circles: "Two circles (points)", xor: "Four squares (points)", digits: "Handwritten digits (1,797 real ones)",
 };
@@ -18,7 +21,6 @@ interface Slice { n: number; window: number[]; kind: string; held: number; value
 
 export class NetworkPage {
   readonly root: HTMLElement;
-  private methods: Record<string, Values> = {};
   private info: Map<string, MethodInfo>;
   private run = Math.floor(Math.random() * 1e9);
   private step = 0;
@@ -30,17 +32,21 @@ export class NetworkPage {
   private points: { x: Float32Array; y: Float32Array; digits: boolean; map: number } | null = null;
   private traces: Record<string, Trace> = {};
   private slice: Slice | null = null;
-  private focus = "";
-  private seed = 0;
-  private sliceSeed = 0;
+  private goal = Infinity;
   private at: Record<string, any> = {};
   private loss!: Curves;
   private accuracy!: Curves;
 
-  constructor(private meta: Meta, private link: Link) {
-    this.info = new Map(meta.methods.map((m) => [m.name, m]));
-    for (const name of FIRST) this.methods[name] = this.suggested(name);
-    this.focus = FIRST[FIRST.length - 1];
+  constructor(private meta: Meta, private link: Link, private s: NetworkState, private changed: () => void) {
+    const { methods, data } = meta.network;
+    this.info = new Map(meta.methods.filter((m) => methods.includes(m.name)).map((m) => [m.name, m]));
+    s.methods = Object.fromEntries(Object.entries(known(s.methods, this.info)).slice(0, MOST));
+    if (!Object.keys(s.methods).length) for (const name of FIRST) s.methods[name] = this.suggested(name);
+    if (!Object.hasOwn(s.methods, s.focus)) s.focus = Object.keys(s.methods).slice(-1)[0];
+    if (!data.includes(s.data)) s.data = data[0];
+    if (!WIDTHS.includes(s.width)) s.width = 16;
+    if (!BATCHES.includes(s.batch)) s.batch = 32;
+    if (!["path", "random"].includes(s.cut)) s.cut = "";
     this.root = this.build();
     link.on("train", (a) => this.take(a));
     link.on("slice", (a) => this.takeSlice(a));
@@ -55,9 +61,13 @@ export class NetworkPage {
 
   private build(): HTMLElement {
     const at = this.at;
-    at.data = h("select", { id: "data", onchange: () => this.reset() }, ...this.meta.network.data.map((d) => h("option", { value: d }, WORDS[d] ?? d)));
-    at.width = h("select", { id: "width", onchange: () => this.reset() }, ...[4, 8, 16, 32].map((w) => h("option", { value: w, selected: w === 16 }, `2 × ${w} units`)));
-    at.batch = h("select", { id: "batch", onchange: () => this.reset() }, ...[1, 8, 32, 128].map((b) => h("option", { value: b, selected: b === 32 }, `batches of ${b}`)));
+    const s = this.s, again = () => {
+      [s.data, s.width, s.batch] = [at.data.value, Number(at.width.value), Number(at.batch.value)];
+      this.reset();
+    };
+    at.data = h("select", { id: "data", onchange: again }, ...this.meta.network.data.map((d) => h("option", { value: d, selected: d === s.data }, WORDS[d] ?? d)));
+    at.width = h("select", { id: "width", "aria-label": "units", onchange: again }, ...WIDTHS.map((w) => h("option", { value: w, selected: w === s.width }, `2 × ${w} units`)));
+    at.batch = h("select", { id: "batch", "aria-label": "batch size", onchange: again }, ...BATCHES.map((b) => h("option", { value: b, selected: b === s.batch }, `batches of ${b}`)));
     at.play = h("button", { id: "train", onclick: () => this.play(!this.playing) }, "▶ Train");
     at.now = h("output", { id: "epoch" }, "step 0");
     at.cards = h("div", { class: "cards" });
@@ -80,17 +90,17 @@ export class NetworkPage {
         h("div", { class: "transport" }, at.play,
           h("button", { id: "trainstep", title: "ten steps", onclick: () => { this.play(false); this.ask(10); } }, "10 steps"),
           h("button", { id: "again", title: "the same start again", onclick: () => this.reset() }, "Start again"),
-          h("button", { title: "other starting weights", onclick: () => { this.seed++; this.reset(); } }, "Other weights"), h("span", { class: "grow" }), at.now),
+          h("button", { title: "other starting weights", onclick: () => { this.s.seed++; this.reset(); } }, "Other weights"), h("span", { class: "grow" }), at.now),
         at.tiles),
       h("section", { class: "side", "aria-label": "Losses and landscape" }, at.lossCanvas, at.accuracyCanvas,
         h("div", { class: "transport" }, h("strong", {}, "Landscape"),
           h("button", { id: "slicepath", onclick: () => this.cut("path") }, "through the path"),
-          h("button", { id: "slicerandom", onclick: () => { this.sliceSeed++; this.cut("random"); } }, "random directions")),
+          h("button", { id: "slicerandom", onclick: () => { this.s.cutSeed++; this.cut("random"); } }, "random directions")),
         at.sliceCanvas, at.sliceWords));
   }
 
   private penOf(name: string): Pen {
-    return pen(Object.keys(this.methods).indexOf(name));
+    return pen(Object.keys(this.s.methods).indexOf(name));
   }
 
   private label(name: string): string {
@@ -98,23 +108,23 @@ export class NetworkPage {
   }
 
   private cards(): void {
-    this.at.cards.replaceChildren(...Object.keys(this.methods).map((name) => {
-      const info = this.info.get(name)!, open = name === this.focus, p = this.penOf(name);
+    this.at.cards.replaceChildren(...Object.keys(this.s.methods).map((name) => {
+      const info = this.info.get(name)!, open = name === this.s.focus, p = this.penOf(name);
       const body = h("div", { class: "cardbody" });
       if (open) {
         for (const s of info.sliders) {
-          body.append(slider(`net-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.methods[name][s.name] ?? s.default, (v) => (this.methods[name][s.name] = v)).row);
+          body.append(slider(`net-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.s.methods[name][s.name] ?? s.default, (v) => { this.s.methods[name][s.name] = v; this.changed(); }).row);
         }
       }
       const swatch = h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` });
-      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.focus = name; this.cards(); } }, swatch, h("span", { class: "name" }, info.label)), body);
+      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch, h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, `Add or remove methods (at most ${MOST})`), h("fieldset", {}, ...this.meta.network.methods.map((name) =>
-      h("label", {}, h("input", { type: "checkbox", checked: name in this.methods, disabled: !(name in this.methods) && Object.keys(this.methods).length >= MOST, onchange: (e: Event) => {
-        if ((e.target as HTMLInputElement).checked) this.methods[name] = this.suggested(name);
-        else if (Object.keys(this.methods).length > 1) delete this.methods[name];
-        if (!(this.focus in this.methods)) this.focus = Object.keys(this.methods)[0];
+      h("label", {}, h("input", { type: "checkbox", checked: name in this.s.methods, disabled: !(name in this.s.methods) && Object.keys(this.s.methods).length >= MOST, onchange: (e: Event) => {
+        if ((e.target as HTMLInputElement).checked) this.s.methods[name] = this.suggested(name);
+        else if (Object.keys(this.s.methods).length > 1) delete this.s.methods[name];
+        if (!(this.s.focus in this.s.methods)) this.s.focus = Object.keys(this.s.methods)[0];
         this.reset();
         this.cards();
       } }), this.label(name)))));
@@ -126,8 +136,12 @@ export class NetworkPage {
     this.cards();
     if (!this.begun) {
       this.begun = true;
+      // A link's step is trained up to, before one's eyes.
+      this.goal = this.s.at || Infinity;
+      this.playing = this.goal < Infinity;
       this.ask(0);
     }
+    this.say();
     this.draw();
   }
 
@@ -138,29 +152,39 @@ export class NetworkPage {
 
   private reset(): void {
     this.run++;
-    this.step = 0;
+    this.step = this.s.at = 0;
+    this.s.cut = "";
+    this.goal = Infinity;
     this.traces = {};
     this.slice = null;
     this.frames = [];
     this.ask(0);
+    this.changed();
   }
 
   private play(on: boolean): void {
     this.playing = on;
-    this.at.play.textContent = on ? "Pause" : "▶ Train";
+    this.goal = Infinity;
+    this.say();
     if (on) this.ask(10);
+  }
+
+  private say(): void {
+    this.at.play.textContent = this.playing ? "Pause" : "▶ Train";
   }
 
   private ask(steps: number): void {
     if (this.waiting && steps) return;
     this.waiting = true;
     this.link.ask({
-      op: "train", run: this.run, data: this.at.data.value, width: Number(this.at.width.value), batch: Number(this.at.batch.value), seed: this.seed, methods: this.methods, steps,
+      op: "train", run: this.run, data: this.s.data, width: this.s.width, batch: this.s.batch, seed: this.s.seed, methods: this.s.methods, steps,
     });
   }
 
   private cut(kind: string): void {
-    this.link.ask({ op: "slice", kind, focus: this.focus, n: 35, seed: this.sliceSeed });
+    this.s.cut = kind;
+    this.changed();
+    this.link.ask({ op: "slice", kind, focus: this.s.focus, n: 35, seed: this.s.cutSeed });
   }
 
   trouble(message: string): void {
@@ -173,7 +197,8 @@ export class NetworkPage {
     this.waiting = false;
     const { run, step, methods, digits, map } = a.header;
     if (run !== this.run) return;
-    this.step = step;
+    this.step = this.s.at = step;
+    this.changed();
     const names = Object.keys(methods);
     this.frames = names.map((name, i) => ({ name, ...methods[name], picture: a.parts[i] }));
     this.points = { x: a.parts[names.length], y: a.parts[names.length + 1], digits, map };
@@ -190,7 +215,11 @@ export class NetworkPage {
       this.at.tiles.replaceChildren(...names.map((name) => h("figure", { class: "tile" }, h("canvas", { "aria-label": `What the network of ${this.label(name)} decides` }), h("figcaption", {}))));
     }
     this.draw();
-    if (this.playing && this.shown) requestAnimationFrame(() => this.ask(this.step < 200 ? 5 : 20));
+    if (this.step >= this.goal) {
+      this.play(false);
+      if (this.s.cut) this.cut(this.s.cut);
+    }
+    if (this.playing && this.shown) requestAnimationFrame(() => this.ask(Math.min(this.step < 200 ? 5 : 20, this.goal - this.step)));
   }
 
   private takeSlice(a: Answer): void {
@@ -312,7 +341,7 @@ export class NetworkPage {
     }
     c.globalAlpha = 1;
     for (const [name, run] of Object.entries(s.runs)) {
-      if (!(name in this.methods)) continue;
+      if (!(name in this.s.methods)) continue;
       if (s.kind === "random" && name !== s.focus) continue;
       const p = this.penOf(name), X = (k: number) => ((run[2 * k] - left) / (right - left)) * w, Y = (k: number) => tall - ((run[2 * k + 1] - low) / (high - low)) * tall;
       const last = run.length / 2 - 1;

@@ -8,6 +8,7 @@ import { ContourMap, type View } from "./map";
 import { Heights } from "./scale";
 import { Surface } from "./surface";
 import type { Field, Meta, MethodInfo, Run, Runs, SceneInfo, State, Values } from "./types";
+import { known } from "./url";
 
 const FIRST = ["gradient_descent", "momentum", "adam", "bfgs", "newton", "levenberg_marquardt"];
 const OVERLAYS: [string, string, string][] = [
@@ -38,6 +39,7 @@ export class Playground {
   private dirty = true;
   private tuneNext = false;
   private answered = false;
+  private begun = false;
   private pens: Record<string, Pen> = {};
   private order: string[];
   private map!: ContourMap;
@@ -51,20 +53,29 @@ export class Playground {
     this.scenes = this.fixed ? meta.scenes : [...meta.scenes, { ...TYPED, methods: meta.methods.map((m) => m.name) }];
     this.methods = new Map(meta.methods.map((m) => [m.name, m]));
     this.order = meta.methods.map((m) => m.name);
+    s.methods = known(s.methods, this.methods);
     this.root = this.build();
     link.on("paths", (a) => this.takePaths(a));
     link.on("field", (a) => this.takeField(a));
     link.on("tune", (a) => this.takeTune(a));
-    const known = this.scenes.find((x) => x.name === s.scene) ?? this.scenes[0];
-    const linked = Object.keys(s.methods).length > 0;
-    this.open(known, !linked, !linked);
-    if (s.at !== null) {
-      this.step = s.at;
-      this.answered = true;
-    }
-    new ResizeObserver(() => this.touch()).observe(this.root);
+    // Not the whole page: the rule beneath the map changes its height at every step.
+    const resized = new ResizeObserver(() => this.touch());
+    for (const name of ["map", "surface", "loss", "slope"]) resized.observe(this.at[`${name}Canvas`]);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.touch());
     requestAnimationFrame((t) => this.frame(t));
+  }
+
+  show(): void {
+    if (!this.begun) {
+      this.begun = true;
+      const { s } = this, linked = Object.keys(s.methods).length > 0;
+      this.open(this.scenes.find((x) => x.name === s.scene) ?? this.scenes[0], !linked, !linked);
+      if (s.at !== null) {
+        this.step = s.at;
+        this.answered = true;
+      }
+    }
+    this.touch();
   }
 
   private get scene(): SceneInfo {
@@ -210,6 +221,7 @@ export class Playground {
       this.s.x0 = null;
       this.s.knobs = {};
     }
+    this.s.knobs = Object.fromEntries(Object.entries(this.s.knobs).filter(([name]) => scene.knobs.some((k) => k.name === name)));
     const kept = this.recorded?.settings[scene.name];
     if (kept) {
       this.s.methods = structuredClone(kept.methods);
@@ -223,7 +235,7 @@ export class Playground {
       const fits = scene.methods.includes("levenberg_marquardt") && this.methods.has("levenberg_marquardt");
       if (fits && FIRST.every((n) => n in this.s.methods || !this.methods.has(n) || n === "levenberg_marquardt")) this.s.methods.levenberg_marquardt ??= {};
     }
-    if (!(this.s.focus in this.s.methods)) this.s.focus = Object.keys(this.s.methods)[0];
+    if (!Object.hasOwn(this.s.methods, this.s.focus)) this.s.focus = Object.keys(this.s.methods)[0];
     this.at.formulaRow.hidden = scene.name !== "typed";
     this.at.formula.value = this.s.formula;
     this.at.shown.textContent = scene.formula ? `f = ${scene.formula}` : "";
@@ -449,6 +461,10 @@ export class Playground {
 
   private play(on: boolean): void {
     if (on && this.runs && this.step >= this.runs.longest) this.step = 0;
+    if (this.playing && !on) {
+      this.s.at = Math.floor(this.step);
+      this.changed();
+    }
     this.playing = on;
     this.clock = 0;
     this.at.play.textContent = on ? "Pause" : "▶ Play";
@@ -464,7 +480,7 @@ export class Playground {
 
   /** After another theme was chosen. */
   repaint(): void {
-    this.cards();
+    if (this.begun) this.cards();
   }
 
   touch(): void {

@@ -1,7 +1,7 @@
 // The 3-D surface: quads from far to near, drawn only when the camera or the field changes; the paths lie over it.
 import { css, isDark, ramp } from "./colours";
 import { fit } from "./dom";
-import { between, type View } from "./map";
+import { between, trace, type View } from "./map";
 import { valueAt } from "./scale";
 import type { Field } from "./types";
 
@@ -81,19 +81,10 @@ export class Surface {
         px[2 * k] = a;
         px[2 * k + 1] = b;
       }
-      c.beginPath();
-      let drawn = false;
-      for (let k = 0; k <= whole; k++) {
-        if (Number.isNaN(px[2 * k])) drawn = false;
-        else if (drawn) c.lineTo(px[2 * k], px[2 * k + 1]);
-        else {
-          c.moveTo(px[2 * k], px[2 * k + 1]);
-          drawn = true;
-        }
-      }
+      trace(c, px, 0, whole);
       const ball = between(px, end);
-      if (drawn && Number.isFinite(ball[0])) c.lineTo(ball[0], ball[1]);
-      c.lineJoin = "round";
+      if (Number.isFinite(px[2 * whole]) && Number.isFinite(ball[0])) c.lineTo(ball[0], ball[1]);
+      c.lineJoin = "bevel";
       c.strokeStyle = css("--halo");
       c.lineWidth = 3.6;
       c.stroke();

@@ -17,7 +17,7 @@ export interface Meta { scenes: SceneInfo[]; methods: MethodInfo[]; network: { d
 
 export type Values = Record<string, number>;
 
-/** Everything that a link carries. */
+/** What the page is at; a link carries that of the page that is open. */
 export interface State {
   tab: string;
   scene: string;
@@ -31,6 +31,15 @@ export interface State {
   seed: number;
   at: number | null;
   overlays: string[];
+  network: NetworkState;
+  linear: LinearState;
+}
+export interface NetworkState {
+  data: string; width: number; batch: number; methods: Record<string, Values>; focus: string; seed: number; at: number; cut: string;
+  cutSeed: number;
+}
+export interface LinearState {
+  size: number; start: string; steps: number; what: string; methods: Record<string, Values>; focus: string; at: number | null;
 }
 
 export interface Run { name: string; status: string; nit: number; x: Float32Array; f: Float32Array; g: Float32Array }

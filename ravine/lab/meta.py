@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -87,7 +88,15 @@ def symbol(doc: str) -> str:
 
 
 def rule(name: str) -> list[str]:
-    """The update rule as the method's module states it: the indented formulae of its docstring, in the book's letters."""
+    """The update rule as the method's module states it: the indented formulae of its docstring, in the book's letters.
+
+    Of formulae that begin with the name of a variant only those of the method's own stay.
+    """
     module = importlib.import_module(HOMES[name].split(":")[0])
     text = inspect.cleandoc(module.__doc__ or "")
-    return [line.strip() for line in re.findall(r"^ {4}(.*=.*)$", text, re.MULTILINE)]
+    lines = [line.strip() for line in re.findall(r"^ {4}(.*=.*)$", text, re.MULTILINE)]
+    variant = next((f for f in dataclasses.fields(method_class(name)) if f.name == "variant"), None)
+    if variant is None:
+        return lines
+    others = {v for v in variant.metadata["choices"] if v != variant.default}
+    return [re.sub(rf"^{variant.default}( \[\d+\])? +", "", line) for line in lines if line.split()[0] not in others]

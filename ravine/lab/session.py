@@ -75,7 +75,8 @@ class Session:
             "linear": self.linear,
         }
         op = request.get("op")
-        if op not in answers:
+        _integer(request, "seq", 0, 0, 2**53)
+        if not isinstance(op, str) or op not in answers:
             raise RequestError(f"unknown request {str(op)[:40]!r}{nearest(str(op)[:40], answers)}")
         return answers[op](request)
 
@@ -151,7 +152,7 @@ class Session:
     def linear(self, request: dict[str, Any]) -> bytes:
         """The iterates of all methods on a Poisson problem, as images."""
         n, start = request.get("n", systems.SIZES[-1]), request.get("start", systems.STARTS[0])
-        if n not in systems.SIZES or start not in systems.STARTS:
+        if isinstance(n, float) or n not in systems.SIZES or start not in systems.STARTS:
             raise RequestError(f"n is one of {systems.SIZES}, start one of {', '.join(systems.STARTS)}")
         steps = _integer(request, "steps", 100, 1, systems.MOST_STEPS)
         found = systems.runs(n, start, _methods(request, systems.offered()), steps)
@@ -248,6 +249,7 @@ def _knobs(request: dict[str, Any], scene: Scene) -> tuple[Any, ...]:
     if scene.name == "typed":
         return (_formula(request),)
     given = _object(request, "knobs")
+    _no_others(given, [k.name for k in scene.knobs], f"{scene.name} has no slider")
     values = []
     for knob in scene.knobs:
         value = _number(given.get(knob.name, knob.default), knob.name)
@@ -269,7 +271,7 @@ def _settings(request: dict[str, Any]) -> engine.Settings:
         steps=_integer(request, "steps", 200, 1, engine.MOST_STEPS),
         batch=_integer(request, "batch", 0, 0, 2**20),
         seed=_integer(request, "seed", 0, 0, 2**31 - 1),
-        focus=focus if focus in methods else next(iter(methods)),
+        focus=focus if isinstance(focus, str) and focus in methods else next(iter(methods)),
     )
 
 
@@ -281,10 +283,18 @@ def _methods(request: dict[str, Any], known: tuple[str, ...]) -> dict[str, dict[
             raise RequestError(f"no method {name[:40]!r} for this{nearest(name[:40], known)}")
         if not isinstance(given, dict):
             raise RequestError(f"{name}: the values of its sliders are a JSON object")
-        methods[name] = {h.name: _hyper(name, h, given.get(h.name, h.default)) for h in engine.sliders(name)}
+        hypers = engine.sliders(name)
+        _no_others(given, [h.name for h in hypers], f"{name} has no slider")
+        methods[name] = {h.name: _hyper(name, h, given.get(h.name, h.default)) for h in hypers}
     if not methods:
         raise RequestError("choose at least one method")
     return methods
+
+
+def _no_others(given: dict[str, Any], known: list[str], what: str) -> None:
+    for name in given:
+        if name not in known:
+            raise RequestError(f"{what} {name[:40]!r}{nearest(name[:40], known)}")
 
 
 def _finite(value: float) -> float | None:

@@ -251,6 +251,55 @@ def test_a_link_opens_the_same_scene(visit):
     assert {k: v for k, v in linked(first).items() if k != "k"} == dict(p.split("=", 1) for p in link.split("&") if p[:2] != "k=")
 
 
+def test_a_link_holds_the_network(visit):
+    link = "tab=network&data=circles&width=8&batch=8&m=adam~lr:0.02~b1:0.8,sgd~lr:0.3&focus=sgd&seed=3&k=40&cut=random&cutseed=2"
+    pages = [visit(link) for _ in range(2)]
+    for page in pages:
+        until(lambda page=page: "Two random directions" in page.locator(".side .note").text_content(), "the slice", 120)
+    shown = [[p.locator(at).text_content() for at in ("#epoch", ".tiles", ".side .note")] for p in pages]
+    assert shown[0] == shown[1]
+    assert shown[0][0] == "step 40"
+    page = pages[0]
+    assert [page.locator(at).input_value() for at in ("#data", "#width", "#batch")] == ["circles", "8", "8"]
+    page.locator("#copy").click()
+    assert linked(page) == dict(p.split("=", 1) for p in link.split("&"))
+    page.locator("#trainstep").click()
+    until(lambda: linked(page)["k"] == "50", "the step in the link")
+    page.locator("#data").select_option("xor")
+    until(lambda: linked(page)["data"] == "xor" and "k" not in linked(page), "other data in the link")
+
+
+def test_a_link_holds_the_linear_system(visit):
+    link = "tab=linear&size=12&start=waves&m=jacobi,sor~weight:1.6&focus=sor&n=50&what=error&k=7"
+    pages = [visit(link) for _ in range(2)]
+    for page in pages:
+        until(lambda page=page: page.locator("#linnow").text_content() == "step 7", "step 7", 120)
+        until(lambda page=page: page.locator(".linear .tile").count() == 2, "two iterates")
+    shown = [p.locator(".linear .tiles").text_content() for p in pages]
+    assert shown[0] == shown[1]
+    page = pages[0]
+    assert [page.locator(at).input_value() for at in ("#size", "#linstart", "#linsteps", "#what")] == ["12", "waves", "50", "error"]
+    page.locator("#copy").click()
+    assert linked(page) == dict(p.split("=", 1) for p in link.split("&"))
+    page.locator("#linscrub").fill("9")
+    until(lambda: linked(page)["k"] == "9", "the step in the link")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "tab=network&data=%00&width=x&batch=-1&m=__proto__,constructor~a:1,sgd~lr:0.3~nothing:3&focus=constructor&k=1e9&cut=on",
+        "tab=linear&size=10000&start=&m=sor~weight:1.6~nothing:2,newton&n=3&focus=__proto__&k=-1",
+        "tab=toString&scene=nowhere&m=adam~lr:0.1~nothing:1,constructor&focus=constructor&n=100&k=3",
+    ],
+)
+def test_a_link_with_what_there_is_not_opens_with_what_there_is(visit, link):
+    page = visit(link)
+    picture = {"tab=n": ".network .tile", "tab=l": ".linear .tile"}.get(link[:5], "#final-adam")
+    until(lambda: page.locator(picture).count() and page.locator(picture).first.text_content(), "a picture", 120)
+    assert not [w for w in page.locator(".wrong").all_text_contents() if w]
+
+
 @pytest.mark.parametrize(("width", "height"), [(390, 800), (760, 900), (1680, 1000)])
 def test_it_fits_every_screen(visit, width, height):
     page = visit(width=1280)
@@ -282,7 +331,7 @@ def test_every_control_has_a_name(visit):
 
 
 def test_a_network_trains_and_its_landscape_is_cut(visit):
-    page = visit("tab=network&m=adam")
+    page = visit("tab=network")
     step = page.locator("#epoch")
     until(lambda: page.locator(".tile").count() == 3, "three networks", 120)
     page.locator("#trainstep").click()
@@ -299,7 +348,7 @@ def test_a_network_trains_and_its_landscape_is_cut(visit):
 
 
 def test_linear_systems_smooth_an_image(visit):
-    page = visit("tab=linear&m=adam")
+    page = visit("tab=linear")
     until(lambda: page.locator(".linear .tile").count(), "iterates", 120)
     before = page.locator("#linnow").text_content()
     page.locator("#linscrub").fill("20")

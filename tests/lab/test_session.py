@@ -75,6 +75,11 @@ def test_tune_answers_with_step_sizes(session):
         ({"methods": {"adam": {"b1": 1.5}}}, "b1 must be at least 0 and less than 1"),
         ({"methods": {"adam": {"lr": "1"}}}, "must be a number"),
         ({"methods": {"adam": {"lr": True}}}, "must be a number"),
+        ({"op": ["paths"]}, "unknown request"),
+        ({"seq": float("nan")}, "seq must be"),
+        ({"methods": {"adam": {"lrr": 0.1}}}, "did you mean 'lr'"),
+        ({"knobs": {"kappa": 3}}, "ravine has no slider 'kappa'"),
+        ({"op": "linear", "methods": {"jacobi": {}}, "n": 12.0}, "n is one of"),
         ({"steps": 10**9}, "from 1 to 1000"),
         ({"steps": 1.5}, "whole number"),
         ({"batch": -1}, "whole number"),
@@ -96,6 +101,39 @@ def test_an_error_in_a_formula_has_its_column(session):
     with pytest.raises(RequestError, match="unknown name") as caught:
         session.answer({**PATHS, "scene": "typed", "formula": "x + __import__(x)"})
     assert caught.value.column == 5
+
+
+def test_nonsense_of_every_type_is_refused_or_answered_but_never_an_accident(session):
+    nonsense = [None, True, -1, 0, 1.5, 10**400, float("nan"), float("inf"), "", "x" * 50, [], [[]], [1, 2], {}, {"a": {}}, "typed"]
+    asked = [PATHS, {"op": "field", "scene": "ravine"}, {"op": "train", "run": 1, "methods": {"sgd": {}}, "steps": 0}]
+    asked += [
+        {"op": "linear", "methods": {"jacobi": {}}, "n": 12, "steps": 3, "start": "zero"},
+        {"op": "slice", "kind": "path", "n": 3},
+    ]
+    keys = [
+        "op",
+        "seq",
+        "scene",
+        "formula",
+        "knobs",
+        "x0",
+        "methods",
+        "focus",
+        "steps",
+        "batch",
+        "seed",
+        "n",
+        "window",
+        "kind",
+        "start",
+    ]
+    for request in asked:
+        for key in keys:
+            for value in nonsense:
+                try:
+                    unpack(session.answer({**request, key: value}))
+                except RequestError as error:
+                    assert len(str(error)) < 300
 
 
 @pytest.mark.parametrize("request_", [None, 3, [], "paths"])

@@ -1,6 +1,6 @@
 """The trust-region Newton method: the best step of the quadratic model that is no longer than Δ.
 
-    p = arg min gᵀp + ½ pᵀBp   subject to |p| ≤ Δ,   B = ∇²f(x)
+    p = arg min gᵀp + ½ pᵀB p   subject to |p| ≤ Δ,   B = ∇²f(x)
     ρ = (f(x) − f(x + p)) / (decrease that the model predicts)
     x⁺ = x + p where ρ > η;   Δ⁺ = ¼|p| where ρ < ¼,   2Δ where ρ > ¾ and |p| = Δ
 
