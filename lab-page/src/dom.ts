@@ -15,6 +15,14 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** A sample of a pen's line. */
+export function swatch(pen: { colour: string; dash: number[] }): HTMLElement {
+  const line = `<line x1="0" y1="3" x2="28" y2="3" stroke="${pen.colour}" stroke-width="3" stroke-dasharray="${pen.dash.join(" ")}"/>`;
+  const out = h("span", { class: "swatch" });
+  out.innerHTML = `<svg width="28" height="6" aria-hidden="true">${line}</svg>`;
+  return out;
+}
+
 /** A number in few characters: 0.0123, 1.2e−5, 340. */
 export function short(v: number, digits = 3): string {
   if (!Number.isFinite(v)) return Number.isNaN(v) ? "–" : v > 0 ? "∞" : "−∞";

@@ -1,7 +1,7 @@
 // Linear systems: a Poisson problem whose iterates are images that smooth, and the residuals' curves.
 import { css, isDark, pen, type Pen } from "./colours";
 import { Curves } from "./curves";
-import { fit, h, short, slider } from "./dom";
+import { fit, h, short, slider, swatch } from "./dom";
 import type { Answer, Link } from "./link";
 import type { LinearState, Meta, MethodInfo } from "./types";
 import { known } from "./url";
@@ -96,8 +96,7 @@ export class LinearPage {
         }
         if (!info.sliders.length) body.append(h("p", { class: "note" }, "nothing to set"));
       }
-      const swatch = h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` });
-      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch, h("span", { class: "name" }, info.label)), body);
+            return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, "Add or remove methods"), h("fieldset", {}, ...this.meta.linear.methods.map(({ name, label }) =>
@@ -200,7 +199,7 @@ export class LinearPage {
       if (!tile) return;
       this.image(tile.querySelector("canvas")!, run.images.subarray(at * size, (at + 1) * size), error);
       const ended = k >= run.residual.length - 1 && run.status ? ` · ${run.status.toLowerCase()} at ${run.residual.length - 1}` : "";
-      tile.querySelector("figcaption")!.replaceChildren(h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` }), h("b", {}, this.label(run.name)), ` ${short(run.residual[j])}${ended}`);
+      tile.querySelector("figcaption")!.replaceChildren(swatch(p), h("b", {}, this.label(run.name)), ` ${short(run.residual[j])}${ended}`);
     });
     const curves = (pick: (r: Run) => Float32Array) => this.runs.map((r) => ({ name: this.label(r.name), pen: this.penOf(r.name), values: pick(r) }));
     this.residual.draw(curves((r) => r.residual), this.longest, this.step);

@@ -293,8 +293,9 @@ export class ContourMap {
     }
     c.font = "600 12px system-ui, sans-serif";
     c.textAlign = "left";
-    c.textBaseline = "bottom";
-    notes.forEach((note, i) => this.label(c, note, at[0] + 10, at[1] - 10 - 16 * i));
+    c.textBaseline = "top";
+    const corner = this.box();
+    notes.forEach((note, i) => this.label(c, note, corner.left + 8, corner.top + 8 + 16 * i));
   }
 
   /** The levels of f(x) + gᵀp + ½ pᵀHp around x, and its lowest point where it has one. */
@@ -327,7 +328,12 @@ export class ContourMap {
     c.setLineDash([]);
     if (Number.isFinite(step[0] + step[1])) {
       const tip = this.place(field, x[0] + step[0], x[1] + step[1]), at = this.place(field, x[0], x[1]);
-      this.arrow(c, at, [tip[0] - at[0], tip[1] - at[1]], css("--accent"), convex ? "model's minimum" : "model's saddle");
+      this.arrow(c, at, [tip[0] - at[0], tip[1] - at[1]], css("--accent"), "");
+      c.font = "600 12px system-ui, sans-serif";
+      c.textAlign = "center";
+      c.textBaseline = "top";
+      // Beneath: the arrows that go downhill have theirs at the tip.
+      this.label(c, convex ? "model's minimum" : "model's saddle", tip[0], tip[1] + 8);
     }
   }
 
@@ -369,7 +375,11 @@ export class ContourMap {
     c.setLineDash([]);
   }
 
+  /** A text that stays inside the map. */
   private label(c: CanvasRenderingContext2D, text: string, x: number, y: number): void {
+    const b = this.box(), wide = c.measureText(text).width, back = c.textAlign === "center" ? wide / 2 : 0;
+    x = Math.min(b.left + b.w - wide - 4, Math.max(b.left + 4, x - back)) + back;
+    y = Math.min(b.top + b.h - 18, Math.max(b.top + 8, y));
     c.lineJoin = "round";
     c.strokeStyle = css("--halo");
     c.lineWidth = 4;

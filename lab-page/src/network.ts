@@ -2,7 +2,7 @@
 import { css, isDark, pen, type Pen } from "./colours";
 import { segments } from "./contour";
 import { Curves } from "./curves";
-import { fit, h, short, slider } from "./dom";
+import { fit, h, short, slider, swatch } from "./dom";
 import type { Answer, Link } from "./link";
 import { Heights } from "./scale";
 import type { Meta, MethodInfo, NetworkState, Values } from "./types";
@@ -116,8 +116,7 @@ export class NetworkPage {
           body.append(slider(`net-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.s.methods[name][s.name] ?? s.default, (v) => { this.s.methods[name][s.name] = v; this.changed(); }).row);
         }
       }
-      const swatch = h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` });
-      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch, h("span", { class: "name" }, info.label)), body);
+            return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, `Add or remove methods (at most ${MOST})`), h("fieldset", {}, ...this.meta.network.methods.map((name) =>
@@ -240,7 +239,7 @@ export class NetworkPage {
       const tile = this.at.tiles.children[i] as HTMLElement;
       if (!tile || !this.points) return;
       const canvas = tile.querySelector("canvas")!, caption = tile.querySelector("figcaption")!, p = this.penOf(f.name);
-      caption.replaceChildren(h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` }), h("b", {}, this.label(f.name)), ` loss ${short(f.loss ?? NaN)} · test ${short(100 * f.test)} %`);
+      caption.replaceChildren(swatch(p), h("b", {}, this.label(f.name)), ` loss ${short(f.loss ?? NaN)} · test ${short(100 * f.test)} %`);
       if (this.points.digits) this.digits(canvas, f.picture);
       else this.plane(canvas, f.picture);
     });

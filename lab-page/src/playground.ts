@@ -1,7 +1,7 @@
 // The playground: a function, a start, methods with their sliders; map, surface, curves and the rule at one step.
 import { pen, type Pen } from "./colours";
 import { Curves, type Curve } from "./curves";
-import { h, short, slider } from "./dom";
+import { h, short, slider, swatch } from "./dom";
 import { explain } from "./explain";
 import type { Answer, Link, Recorded } from "./link";
 import { ContourMap, type View } from "./map";
@@ -352,8 +352,7 @@ export class Playground {
     const info = this.methods.get(name)!, open = name === this.s.focus, p = this.pens[name];
     const final = h("output", { class: "final", id: `final-${name}` });
     this.at.finals[name] = final;
-    const swatch = h("span", { class: "swatch", style: `border-top: 3px ${p.dash.length ? "dashed" : "solid"} ${p.colour}` });
-    const head = h("button", { class: "cardhead", "aria-expanded": String(open), id: `card-${name}`, title: info.about, onclick: () => this.focus(name) }, swatch, h("span", { class: "name" }, info.label), final);
+        const head = h("button", { class: "cardhead", "aria-expanded": String(open), id: `card-${name}`, title: info.about, onclick: () => this.focus(name) }, swatch(p), h("span", { class: "name" }, info.label), final);
     const off = h("button", { class: "off", title: `take ${info.label} off`, "aria-label": `take ${info.label} off`, disabled: this.fixed, onclick: () => this.toggleMethod(name, false) }, "×");
     const body = h("div", { class: "cardbody" });
     if (open) {

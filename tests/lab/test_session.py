@@ -110,30 +110,14 @@ def test_nonsense_of_every_type_is_refused_or_answered_but_never_an_accident(ses
         {"op": "linear", "methods": {"jacobi": {}}, "n": 12, "steps": 3, "start": "zero"},
         {"op": "slice", "kind": "path", "n": 3},
     ]
-    keys = [
-        "op",
-        "seq",
-        "scene",
-        "formula",
-        "knobs",
-        "x0",
-        "methods",
-        "focus",
-        "steps",
-        "batch",
-        "seed",
-        "n",
-        "window",
-        "kind",
-        "start",
-    ]
+    keys = "op seq scene formula knobs x0 methods focus steps batch seed n window kind start".split()
     for request in asked:
         for key in keys:
             for value in nonsense:
                 try:
                     unpack(session.answer({**request, key: value}))
                 except RequestError as error:
-                    assert len(str(error)) < 300
+                    assert len(str(error)) < 600
 
 
 @pytest.mark.parametrize("request_", [None, 3, [], "paths"])
