@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shlex
 import sys
@@ -61,6 +62,8 @@ def compare(
         if not quiet:
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
+    if out is not None:
+        _check_folder(out)
     say(f"ravine compare {problem}")
     import jax
 
@@ -98,6 +101,13 @@ def _show(outcome: Any, report: pathlib.Path) -> None:
     print(outcome.code)
     print()
     print(f"report: {report} (with result.json, curves.csv and summary.md beside it)")
+
+
+def _check_folder(out: pathlib.Path) -> None:
+    """Refuses, before the race and not after it, a folder that cannot be written."""
+    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"--out {out}: {there} is {'not writable' if there.is_dir() else 'a file'}; name a folder to write to")
 
 
 def _safe(name: str) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 EXAMPLE = """
     import jax.numpy as jnp
     import ravine as rv
@@ -83,6 +85,9 @@ class Problem:
             self._refuse("init must be a function of a key")
         if (self.loss is not None) != (self.data is not None):
             self._refuse("loss and data belong together: loss(params, batch) is called with batches of data")
+        size = self.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
+            self._refuse(f"batch_size must be a whole number of at least 1, or None for all examples, got {size!r}")
         if self.metrics and self.validation is None:
             self._refuse("metrics are averaged over validation data, which is missing")
 

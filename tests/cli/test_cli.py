@@ -64,6 +64,17 @@ def test_misuse_is_exit_code_2_without_a_traceback(arguments, words, capsys, tmp
     assert os.listdir(tmp_path) in ([], ["cache"])
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_the_race(tmp_path, capsys):
+    file = tmp_path / "taken"
+    file.write_text("mine")
+    for out in (file, file / "below"):
+        assert run(["compare", "sphere", *QUICK, "-o", str(out)]) == 2
+        captured = capsys.readouterr()
+        assert f"{file} is a file; name a folder" in captured.err
+        assert "racing" not in captured.out
+    assert file.read_text() == "mine"
+
+
 def test_an_error_in_the_user_s_file_is_exit_code_1_and_shows_their_line(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("import ravine as rv\n\ndef f(x):\n    return x.nothing\n\nproblem = rv.Problem(fun=f, x0=1.0)\n")

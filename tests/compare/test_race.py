@@ -150,6 +150,7 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.Problem(fun=len), r"give a start: either x0 or init"),
         (lambda: rv.Problem(fun=3, x0=0.0), r"fun must be a function, not int"),
         (lambda: rv.Problem(loss=len, x0=0.0), r"loss and data belong together"),
+        (lambda: rv.compare("digits_mlp[batch_size=0]"), r"batch_size must be a whole number of at least 1, or None.*got 0"),
         (lambda: contenders("sphere", "fun"), r"unknown method 'sphere'"),
     ],
 )
