@@ -19,6 +19,7 @@ _NAMES: dict[str, str] = {
     "DualStep": "ravine.methods.least_squares.linear_step",
     "Either": "ravine.core.stop",
     "Exact": "ravine.steps.exact",
+    "KernelStep": "ravine.methods.least_squares.kernel_step",
     "Loss": "ravine.math.loss",
     "MaxEvaluations": "ravine.core.stop",
     "MaxSeconds": "ravine.core.stop",

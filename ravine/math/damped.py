@@ -73,13 +73,11 @@ def cholesky_solve(A: Any, g: Any, D: Any, lam: Any) -> Solution:
     return Solution(q[:, 0] / D, jnp.sum(c * c), jnp.sum(w * w))
 
 
-def dual_solve(J: Any, r: Any, D: Any, lam: Any) -> Solution:
-    """p = −D⁻²Jᵀu with (K + λI) u = r, K = J D⁻²Jᵀ."""
-    m, B = len(r), J / D[None]
-    K = B @ B.T
+def kernel_solve(K: Any, r: Any, lam: Any) -> tuple[Any, Any, Any]:
+    """u with (K + λI) u = r, ‖L⁻¹K u‖² with LLᵀ = K + λI, and the λ that was used."""
     # K's diagonal is not 1 as that of scaled columns is: what counts as rounding is relative to its largest element.
-    size, identity = jnp.max(jnp.diagonal(K)), jnp.eye(m, dtype=r.dtype)
-    lam = jnp.maximum(lam, least(m, r.dtype) * size).astype(r.dtype)
+    size, identity = jnp.max(jnp.diagonal(K)), jnp.eye(len(r), dtype=r.dtype)
+    lam = jnp.maximum(lam, least(len(r), r.dtype) * size).astype(r.dtype)
     L = cholesky(K + lam * identity, symmetrize_input=False)
     # Where rows of J depend on each other, u holds what J cannot reach of r, divided by λ, and Jᵀu must cancel it: a λ near
     # rounding would leave no digit of the step, and call any point a solution. The square root of it leaves half of them.
@@ -89,8 +87,18 @@ def dual_solve(J: Any, r: Any, D: Any, lam: Any) -> Solution:
     L = cond(dependent, lambda: cholesky(K + safe * identity, symmetrize_input=False), lambda: L)
     c = triangular_solve(L, r[:, None], left_side=True, lower=True)
     u = triangular_solve(L, c, left_side=True, lower=True, transpose_a=True)
-    q = -(u[:, 0] @ B)
-    w = triangular_solve(L, (B @ q)[:, None], left_side=True, lower=True)
-    # (BᵀB + λI)⁻¹ = (I − Bᵀ(K + λI)⁻¹B)/λ; where λ is at its least, rounding must not make the slope negative.
-    slope = jnp.maximum(q @ q - jnp.sum(w * w), 0) / lam
-    return Solution(q / D, -(q @ (r @ B)), slope)
+    w = triangular_solve(L, K @ u, left_side=True, lower=True)
+    return u[:, 0], jnp.sum(w * w), lam
+
+
+def dual_solution(q: Any, g: Any, D: Any, w: Any, lam: Any) -> Solution:
+    """The damped step of q = −D⁻¹Jᵀu, g = Jᵀr, and of what `kernel_solve` found."""
+    # (BᵀB + λI)⁻¹ = (I − Bᵀ(K + λI)⁻¹B)/λ for B = JD⁻¹; where λ is at its least, rounding must not make the slope negative.
+    return Solution(q / D, -(q @ (g / D)), jnp.maximum(q @ q - w, 0) / lam)
+
+
+def dual_solve(J: Any, r: Any, D: Any, lam: Any) -> Solution:
+    """p = −D⁻²Jᵀu with (K + λI) u = r, K = J D⁻²Jᵀ."""
+    B = J / D[None]
+    u, w, lam = kernel_solve(B @ B.T, r, lam)
+    return dual_solution(-(u @ B), r @ J, D, w, lam)

@@ -88,20 +88,14 @@ class Damped(Method):
             p = x - s.x
             promised = -(s.g @ p) - 0.5 * self.linear.curvature(problem, s.x, s.local, p)
 
-        local = self.linear.look(problem, x)
-        rho = (s.f - local.f) / promised
-        unseen = noise(s.local, s.x)
-        flat = (jnp.abs(s.f - local.f) <= unseen) & (promised <= unseen)
-        usable = jnp.isfinite(local.f) & jnp.isfinite(local.offset) & (promised > 0)
-        accepted = usable & ((rho > 0) | (flat & (local.offset < 0.5 * s.local.offset)))
-        rho = jnp.where(accepted, jnp.where(flat, 1, rho), -1)
+        local = self.linear.follow(problem, x, s.local, self.linear.look(problem, x))
+        accepted, flat, rho = judged(s.local, local, s.x, promised)
         trial = Trial(rho, jnp.linalg.norm(s.D * p), s.g @ p, s.f, local.f)
         lam, control = self.damping.judge(trial, lam, s.control)
 
         D = self.metric(local.squares, s.D)
         x, local, D = select(accepted, (x, local, D), (s.x, s.local, s.D))
-        small = jnp.all(jnp.abs(p) <= TINY * jnp.finfo(p.dtype).eps * jnp.abs(s.x))
-        return State(x, local.f, local.g, local, D, lam, control, accepted, ~accepted & small, ~accepted & flat)
+        return State(x, local.f, local.g, local, D, lam, control, accepted, ~accepted & tiny(p, s.x), ~accepted & flat)
 
     def optimality(self, problem: LeastSquares, s: State) -> Any:
         return s.local.offset
@@ -116,9 +110,27 @@ class Damped(Method):
         return verdict(s.local, s.x, s.stuck, s.flat)
 
 
+# What follows is of one point, or of a point in each lane where lanes are the last axis (`ravine.fitting.lanes`).
+
+
+def judged(before: Local, after: Local, x: Any, promised: Any) -> tuple[Any, Any, Any]:
+    """Whether a trial step from x is taken, whether it is too small to be seen in f, and its gain ratio, −1 if it is not taken."""
+    rho = (before.f - after.f) / promised
+    unseen = noise(before, x)
+    flat = (jnp.abs(before.f - after.f) <= unseen) & (promised <= unseen)
+    usable = jnp.isfinite(after.f) & jnp.isfinite(after.offset) & (promised > 0)
+    accepted = usable & ((rho > 0) | (flat & (after.offset < 0.5 * before.offset)))
+    return accepted, flat, jnp.where(accepted, jnp.where(flat, 1, rho), -1)
+
+
+def tiny(p: Any, x: Any) -> Any:
+    """Whether a step changes no parameter by more than a few rounding errors."""
+    return jnp.all(jnp.abs(p) <= TINY * jnp.finfo(p.dtype).eps * jnp.abs(x), axis=0)
+
+
 def blur(local: Local, x: Any) -> Any:
     """How much r changes, in length, when every parameter is changed by a rounding error."""
-    return jnp.finfo(x.dtype).eps * jnp.sum(lengths(local.squares) * jnp.abs(x))
+    return jnp.finfo(x.dtype).eps * jnp.sum(lengths(local.squares) * jnp.abs(x), axis=0)
 
 
 def noise(local: Local, x: Any) -> Any:
@@ -130,7 +142,7 @@ def noise(local: Local, x: Any) -> Any:
 def verdict(local: Local, x: Any, stuck: Any, flat: Any) -> Any:
     """PRECISION where what Gauss-Newton still promises cannot be seen in f, or r is orthogonal to all columns of J (which may be
     singular at a solution, where promises are empty); STALLED where f should fall and does not."""
-    cosine = jnp.max(jnp.abs(local.g) / lengths(local.squares)) / jnp.sqrt(2 * local.f)
+    cosine = jnp.max(jnp.abs(local.g) / lengths(local.squares), axis=0) / jnp.sqrt(2 * local.f)
     orthogonal = cosine <= jnp.finfo(x.dtype).eps ** (1 / 3)
     resolved = (0.5 * local.offset**2 <= 10 * noise(local, x)) | orthogonal
     end = jnp.where(resolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))

@@ -20,7 +20,7 @@ from ravine.core.problem import LeastSquares
 from ravine.core.pytree import part
 from ravine.math.damped import least
 from ravine.methods.least_squares.auto_step import AutoStep
-from ravine.methods.least_squares.damping import TINY, select, verdict
+from ravine.methods.least_squares.damping import select, tiny, verdict
 from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
 from ravine.steps.armijo import Armijo
 from ravine.steps.line_search import ACCEPTED, Line, LineSearch
@@ -68,9 +68,9 @@ class GaussNewton(Method):
 
     def step(self, problem: LeastSquares, s: State) -> State:
         x = s.x + s.line.t * s.p
-        local = self.linear.look(problem, x)
+        local = self.linear.follow(problem, x, s.local, self.linear.look(problem, x))
         line = self.search.judge(s.line, local.f, local.g @ s.p)
-        stuck = jnp.all(jnp.abs(x - s.x) <= TINY * jnp.finfo(x.dtype).eps * jnp.abs(x))
+        stuck = tiny(x - s.x, x)
         x, local = select(line.accepted, (x, local), (s.x, s.local))
         p, next_line = self._turn(problem, x, local)
         p, line = select(line.accepted, (p, next_line._replace(outcome=line.outcome)), (s.p, line))

@@ -47,6 +47,10 @@ class LinearStep(Record):
         """The problem about x."""
         raise NotImplementedError
 
+    def follow(self, problem: LeastSquares, x: Any, before: Local, local: Local) -> Local:
+        """What is known at x, given what was known at the point before."""
+        return local
+
     def step(self, problem: LeastSquares, x: Any, local: Local, D: Any, lam: Any) -> Solution:
         """p with (JᵀJ + λD²) p = −Jᵀr, and what is known of it."""
         raise NotImplementedError

@@ -1,12 +1,14 @@
 """The damped step by preconditioned conjugate gradients, matrix-free: only products Jv and Jᵀu are taken.
 
-    (JᵀJ + λD²) p = −Jᵀr        until ‖residual‖ ≤ η ‖Jᵀr‖,   η = min(½, maxⱼ |gⱼ|/(‖Jⱼ‖‖r‖))
+    (JᵀJ + λD²) p = −Jᵀr        until ‖residual‖ ≤ η ‖Jᵀr‖
+    η⁺ = γ (‖g⁺‖/‖g‖)^α         but at least γη^α where that is more than 0.1, and at most η₀        [1], choice 2
 
-η falls with the optimality, as Eisenstat and Walker's forcing terms do: rough steps far off, exact ones at the end. J is linearised
-once a step. Blocks of JᵀJ for the preconditioner, and the lengths of J's columns, are estimated from K random sign vectors u:
+with g = Jᵀr in units of J's columns: rough steps far off, exact ones where the gradient falls fast. J is linearised once a step.
+Blocks of JᵀJ for the preconditioner, and the lengths of J's columns, are estimated from K random sign vectors u:
 E[(Jᵀu)(Jᵀu)ᵀ] = JᵀJ.
 
-[1] S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method", SIAM J. Sci. Comput. 17 (1996).
+[1] S. C. Eisenstat, H. F. Walker, "Choosing the forcing terms in an inexact Newton method", SIAM J. Sci. Comput. 17 (1996),
+    (2.6) with the safeguard of section 2.1.
 [2] C. Bekas, E. Kokiopoulou, Y. Saad, "An estimator for the diagonal of a matrix", Appl. Numer. Math. 57 (2007).
 """
 
@@ -24,6 +26,9 @@ from ravine.core.stop import MaxSteps, Optimality
 from ravine.math.damped import Solution, least
 from ravine.methods.least_squares.linear_step import LinearStep, Local, free, lengths
 from ravine.methods.linear.cg import CG
+
+GAMMA, ALPHA = 0.9, 2.0  # γ and α
+SAFEGUARD = 0.1
 
 
 class Product(NamedTuple):
@@ -44,7 +49,9 @@ class PCGStep(LinearStep):
         (True, 0.335)
     """
 
-    tol: float = hyper(0.5, 1e-12, 0.9, log=True, valid="(0,1)", doc="η: the largest relative residual of the linear system")
+    tol: float = hyper(
+        0.5, 1e-12, 0.9, log=True, valid="(0,1)", doc="η₀: the first and largest relative residual of the linear system"
+    )
     block: int = static(1, doc="parameters in a block of the preconditioner: 1 is Jacobi")
     probes: int = static(8, doc="K: random vectors for the preconditioner, at least `block`")
     steps: int = static(200, doc="iterations of conjugate gradients at most")
@@ -58,7 +65,14 @@ class PCGStep(LinearStep):
         squares = jnp.sum(G * G, axis=0)
         mask = free(problem, x, g)
         g, G = (g, G) if mask is None else (g * mask, G * mask[None])
-        return Local(f, g, squares, jnp.max(jnp.abs(g) / lengths(squares)), None, G, None)
+        return Local(f, g, squares, jnp.max(jnp.abs(g) / lengths(squares)), None, G, jnp.asarray(self.tol, x.dtype))
+
+    def follow(self, problem: LeastSquares, x: Any, before: Local, local: Local) -> Local:
+        new, old = (jnp.linalg.norm(at.g / lengths(at.squares)) for at in (local, before))
+        eta = GAMMA * (new / old) ** ALPHA
+        least_of_it = GAMMA * before.r**ALPHA
+        eta = jnp.where(least_of_it > SAFEGUARD, jnp.maximum(eta, least_of_it), eta)
+        return local._replace(r=jnp.minimum(eta, local.r))
 
     def step(self, problem: LeastSquares, x: Any, local: Local, D: Any, lam: Any) -> Solution:
         _, jv, vj = problem.linearize(x)
@@ -69,10 +83,9 @@ class PCGStep(LinearStep):
         def damped(q: Any) -> Any:
             return hold * vj(jv(hold * q / D)) / D + lam * q
 
-        tol = jnp.minimum(self.tol, local.offset / jnp.sqrt(2 * local.f)).astype(x.dtype)
         precondition = self._preconditioner(local.J / D[None], lam)
         system = LinearSystem(Product(damped, (x.size, x.size)), -local.g / D)
-        stop = Optimality(jnp.maximum(tol, jnp.finfo(x.dtype).eps ** 0.75)) | MaxSteps(self.steps)
+        stop = Optimality(jnp.maximum(local.r, jnp.finfo(x.dtype).eps ** 0.75)) | MaxSteps(self.steps)
         q = solve(CG(preconditioner=precondition), system, jnp.zeros_like(x), stop).state.x
         # The slope of a system that is nothing but damping: the search for λ then needs no second solve.
         return Solution(q / D, -(local.g / D) @ q, q @ q / lam)

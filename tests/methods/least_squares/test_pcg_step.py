@@ -41,6 +41,33 @@ def test_the_same_end_without_a_jacobian():
     np.testing.assert_allclose(r.fun, dense.fun, rtol=1e-8)
 
 
+def test_the_tolerance_follows_the_gradient():
+    """η⁺ = 0.9 (‖g⁺‖/‖g‖)², at least 0.9 η² where that exceeds 0.1, and never more than at first."""
+    problem, x = LeastSquares(Function(curved), (), Layout.vector(np.zeros(10))), np.full(10, 0.1)
+    step = rv.PCGStep(tol=0.6)
+    local = step.look(problem, x)
+
+    def following(factor, eta):
+        return float(step.follow(problem, x, local._replace(r=jnp.float64(eta)), local._replace(g=factor * local.g)).r)
+
+    assert float(local.r) == 0.6
+    assert following(0.1, 0.2) == pytest.approx(0.9 * 0.1**2)  # 0.9·0.2² is less than 0.1
+    assert following(0.1, 0.5) == pytest.approx(0.9 * 0.5**2)  # the safeguard
+    assert following(3.0, 0.5) == 0.6  # the gradient rises
+
+
+def test_rough_solves_reach_the_same_end_with_fewer_products():
+    def end(tol):
+        method = rv.LevenbergMarquardt(linear=rv.PCGStep(tol=tol), damping=rv.Nielsen())
+        return rv.least_squares(curved, np.full(10, 0.1), method=method, tol=1e-6)
+
+    rough, exact = end(0.5), end(1e-10)
+    assert rough.success
+    assert exact.success
+    np.testing.assert_allclose(rough.x, exact.x, rtol=1e-4, atol=1e-5)
+    assert rough.work["jv"] < 0.8 * exact.work["jv"]
+
+
 def test_auto_makes_no_jacobian_that_does_not_fit():
     problem = LeastSquares(Function(lambda x: x[:50_000]), (), Layout.vector(np.zeros(100_000)))
     step, why = rv.AutoStep().chosen(problem, np.zeros(100_000))
