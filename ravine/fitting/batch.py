@@ -16,7 +16,7 @@ from ravine.core.problem import LeastSquares
 from ravine.core.run import default_tolerance
 from ravine.core.status import Status
 from ravine.fitting.curve import CurveResidual
-from ravine.fitting.front import as_loss
+from ravine.fitting.front import as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 
@@ -66,6 +66,7 @@ def least_squares_batch(
     args: tuple[Any, ...] = (),
     *,
     shared: tuple[int, ...] = (),
+    bounds: Any = None,
     loss: Any = "linear",
     f_scale: Any = 1.0,
     damping: float = 1e-3,
@@ -80,6 +81,7 @@ def least_squares_batch(
         x0: the starts: a tree whose leaves have one row for each problem.
         args: further arguments, with one row for each problem, except those numbered in `shared`.
         shared: which of the args are the same for all problems.
+        bounds: (lower, upper), each a number, None, or a tree like x0 with or without rows. Nothing is evaluated outside.
         loss, f_scale: as in `least_squares`.
         damping: λ₀, relative to diag JᵀJ.
         tol: on the relative optimality, as in `least_squares`.
@@ -87,7 +89,7 @@ def least_squares_batch(
         width: lanes worked on at a time; as many as fit the cache if None.
 
     Raises:
-        ValueError: rows that do not agree.
+        ValueError: rows that do not agree, x0 outside the bounds, bounds that cross.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -102,7 +104,8 @@ def least_squares_batch(
     layout = Layout.vector(jax.tree.map(lambda v: v[0], x0))
     lane = tuple(a if axis is None else jax.tree.map(lambda v: v[0], a) for a, axis in zip(args, axes, strict=True))
     packed = jnp.asarray(x0) if isinstance(x0, np.ndarray | jax.Array) and np.ndim(x0) == 2 else jax.vmap(layout.pack)(x0)
-    problem = LeastSquares(Function(fun, "fun"), (), layout, loss=as_loss(loss, f_scale))
+    lower, upper = _box(bounds, layout, packed)
+    problem = LeastSquares(Function(fun, "fun"), (), layout, lower, upper, loss=as_loss(loss, f_scale))
     m = LeastSquares(problem.fun, lane, layout).shape(packed[0]).size
     fitting = CACHE_BYTES // (m * (layout.size + 2) * packed.dtype.itemsize)
     width = width or max(32, min(B, 2 ** int(math.log2(max(fitting, 1)))))
@@ -111,6 +114,26 @@ def least_squares_batch(
     out = fit(problem, packed, args, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, min(width, B))
     x = out.x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(out.x)
     return BatchFit(x, out.f, out.status, out.nit, out.optimality)
+
+
+def _box(bounds: Any, layout: Layout, x: Any) -> tuple[Any, Any]:
+    """Bounds with a row for each problem, None where there are none."""
+    if bounds is None:
+        return None, None
+    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
+        raise ValueError("bounds are (lower, upper), each a number, None or a tree like x0")
+
+    def rows(side: Any) -> Any:
+        if side is None:
+            return None
+        side = as_arrays(side)
+        if jax.tree.structure(side) == layout.treedef and np.shape(jax.tree.leaves(side)[0]) == (len(x), *layout.shapes[0]):
+            return jax.vmap(layout.pack)(side)
+        return jnp.broadcast_to(side_of(side, layout, x[0]), x.shape)
+
+    lower, upper = (rows(side) for side in bounds)
+    refuse_outside(lower, upper, x)
+    return lower, upper
 
 
 def _rows_agree(B: int, x0: Any, args: Any) -> None:
@@ -141,7 +164,7 @@ def curve_fit_batch(
         p0: the start: (n,), the same for all, or (B, n).
         sigma: standard deviations: (m,) or (B, m).
         absolute_sigma: as in `curve_fit`.
-        more: `tol`, `loss` … of `least_squares_batch`.
+        more: `bounds`, `tol`, `loss` … of `least_squares_batch`.
 
     Returns:
         `.popt` (B, n), `.pcov` (B, n, n), `.status` and `.success` by row.

@@ -166,21 +166,29 @@ def box(bounds: Any, layout: Layout | None, x: Any, method: Method) -> tuple[Any
         raise ValueError(f"{label(method)} keeps no bounds: take method='levenberg_marquardt'")
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         raise ValueError("bounds are (lower, upper), each a number, None or a tree like x0")
-    lower, upper = (_side(side, layout, x) for side in bounds)
-    low, high = (-jnp.inf if lower is None else lower), (jnp.inf if upper is None else upper)
-    if not is_traced(low, high, x):
-        for wrong, what in (
-            (np.asarray(low) >= np.asarray(high), "lower < upper"),
-            ((x < low) | (x > high), "x0 within the bounds"),
-        ):
-            if np.any(wrong):
-                where = int(np.argmax(wrong)) if np.ndim(wrong) else 0
-                sides = [float(np.broadcast_to(v, x.shape)[where]) for v in (low, x, high)]
-                raise ValueError(f"{what} is needed; parameter {where} has lower {sides[0]:g}, x0 {sides[1]:g}, upper {sides[2]:g}")
+    lower, upper = (side_of(side, layout, x) for side in bounds)
+    refuse_outside(lower, upper, x)
     return lower, upper
 
 
-def _side(side: Any, layout: Layout | None, x: Any) -> Any:
+def refuse_outside(lower: Any, upper: Any, x: Any) -> None:
+    """Raises where bounds cross or x is not between them; x is a vector, or one for each row of a batch."""
+    low, high = (-jnp.inf if lower is None else lower), (jnp.inf if upper is None else upper)
+    if is_traced(low, high, x):
+        return
+    for wrong, what in (
+        (np.asarray(low) >= np.asarray(high), "lower < upper"),
+        (np.asarray((x < low) | (x > high)), "x0 within the bounds"),
+    ):
+        if np.any(wrong):
+            where = np.unravel_index(np.argmax(np.broadcast_to(wrong, x.shape)), x.shape)
+            sides = [float(np.broadcast_to(v, x.shape)[where]) for v in (low, x, high)]
+            place = f"parameter {where[-1]}" + (f" of problem {where[0]}" if len(where) > 1 else "")
+            raise ValueError(f"{what} is needed; {place} has lower {sides[0]:g}, x0 {sides[1]:g}, upper {sides[2]:g}")
+
+
+def side_of(side: Any, layout: Layout | None, x: Any) -> Any:
+    """One side of the bounds, packed as x is; None where there is none."""
     if side is None:
         return None
     if layout is None or (np.ndim(side) == 0 and not isinstance(side, dict | list | tuple)):

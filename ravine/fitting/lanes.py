@@ -7,6 +7,10 @@ So no lane waits for the slowest, which under `vmap` all do.
     (JᵀJ + λD²) p = −Jᵀr            Cholesky of D⁻¹JᵀJD⁻¹ + λI, written out for n ≤ 8
     λ⁺ = λ max(⅓, 1 − (2ϱ − 1)³)    Nielsen's rule, each lane its own
 
+Whether a step is taken, how λ follows and why a lane ends are the decisions of `LevenbergMarquardt`, made by the same functions.
+Within bounds, x + p is moved to the nearest point of the box before anything is evaluated there, and what a bound holds has no part
+in p.
+
 A lane that was just loaded takes a step of length zero: the residual is evaluated at one place in the program.
 """
 
@@ -20,11 +24,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from ravine.core.problem import LeastSquares
+from ravine.core.pytree import substitute
 from ravine.core.status import Status
 from ravine.math.damped import least
 from ravine.math.small_dense import solve_spd
-from ravine.methods.least_squares.damping import TINY
-from ravine.methods.least_squares.linear_step import lengths
+from ravine.methods.least_squares.damping import judged, select, tiny, verdict, within
+from ravine.methods.least_squares.linear_step import Local, free, lengths
+from ravine.steps.damping import Nielsen, Trial
 
 
 class Lanes(NamedTuple):
@@ -33,17 +39,18 @@ class Lanes(NamedTuple):
     Attributes:
         row: which problem it is, or the number of problems where there is none.
         args: the problem's data.
-        x, f, g, A: the point, ½‖r‖², Jᵀr, JᵀJ.
+        lower, upper: its bounds, or None.
+        x, local: the point, and what is known of it: f, Jᵀr, the squares of the columns' lengths, the optimality; J is JᵀJ.
         D, lam, nu: scaling and damping.
         nit: accepted steps; fresh: whether x has not been looked at yet; status: a `Status`.
     """
 
     row: Any
     args: Any
+    lower: Any
+    upper: Any
     x: Any
-    f: Any
-    g: Any
-    A: Any
+    local: Local
     D: Any
     lam: Any
     nu: Any
@@ -62,8 +69,8 @@ class Outcome(NamedTuple):
     status: Any
 
 
-def _look(problem: LeastSquares, x: Any, args: Any, axes: Any) -> tuple[Any, Any, Any]:
-    """f, Jᵀr and JᵀJ of every lane."""
+def _look(problem: LeastSquares, x: Any, args: Any, axes: Any) -> Local:
+    """What is known of every lane's point."""
 
     def one(x: Any, args: Any) -> tuple[Any, Any, Any]:
         def residual(x: Any) -> Any:
@@ -82,7 +89,13 @@ def _look(problem: LeastSquares, x: Any, args: Any, axes: Any) -> tuple[Any, Any
     g = jnp.stack([jnp.sum(c * r, axis=0) for c in J])
     upper = {(i, j): jnp.sum(J[i] * J[j], axis=0) for i in range(len(J)) for j in range(i, len(J))}
     A = jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in range(len(J))]) for i in range(len(J))])
-    return f, g, A
+    mask = free(problem, x, g)
+    if mask is not None:  # the diagonal stays: it has the columns' lengths, and what is held has g = 0
+        g = g * mask
+        A = jnp.stack([jnp.stack([A[i, j] * (1 if i == j else mask[i] * mask[j]) for j in range(len(J))]) for i in range(len(J))])
+    squares = _diagonal(A)
+    offset = jnp.sqrt(_damped(A, g, lengths(squares), jnp.zeros_like(f))[1])
+    return Local(f, g, squares, offset, None, A, None)
 
 
 def _diagonal(A: Any) -> Any:
@@ -99,56 +112,41 @@ def _damped(A: Any, g: Any, D: Any, lam: Any) -> tuple[Any, Any]:
 
 
 def _step(problem: LeastSquares, s: Lanes, axes: Any, tol: Any, most: Any) -> Lanes:
-    eps = jnp.finfo(s.f.dtype).eps
-    p, _ = _damped(s.A, s.g, s.D, s.lam)
+    problem = substitute(problem, lower=s.lower, upper=s.upper)
+    p, _ = _damped(s.local.J, s.local.g, s.D, s.lam)
     p = jnp.where(jnp.all(jnp.isfinite(p), axis=0)[None], p, 0)
-    x = s.x + p
-    promised = 0.5 * (s.lam * jnp.sum((s.D * p) ** 2, axis=0) - jnp.sum(s.g * p, axis=0))
-    f, g, A = _look(problem, x, s.args, axes)
+    x = within(problem, s.x + p)
+    slope = jnp.sum(s.local.g * p, axis=0)
+    promised = 0.5 * (s.lam * jnp.sum((s.D * p) ** 2, axis=0) - slope)
+    if s.lower is not None or s.upper is not None:
+        p = x - s.x
+        slope = jnp.sum(s.local.g * p, axis=0)
+        promised = -slope - 0.5 * jnp.sum(p * jnp.sum(s.local.J * p[None], axis=1), axis=0)
 
-    finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g), axis=0)
-    blur = eps * jnp.sum(lengths(_diagonal(s.A)) * jnp.abs(s.x), axis=0)
-    unseen = (jnp.sqrt(2 * s.f) + blur) * blur + 4 * eps * s.f
-    rho = (s.f - f) / promised
-    flat = (jnp.abs(s.f - f) <= unseen) & (promised <= unseen)
-    taken = finite & (s.fresh | ((promised > 0) & (rho > 0)))
+    local = _look(problem, x, s.args, axes)
+    finite = jnp.isfinite(local.f) & jnp.all(jnp.isfinite(local.g), axis=0)
+    accepted, flat, rho = judged(s.local, local, s.x, promised)
+    taken = jnp.where(s.fresh, finite, finite & accepted)
+    length = jnp.sqrt(jnp.sum((s.D * p) ** 2, axis=0))
+    lam, nu = Nielsen().judge(Trial(jnp.where(taken, rho, -1), length, slope, s.local.f, local.f), s.lam, s.nu)
+    lam, nu = select(s.fresh, (s.lam, s.nu), (lam, nu))
+
     running = s.status == int(Status.RUNNING)
     moved = taken & running
-
-    rho = jnp.minimum(rho, 1)
-    down = s.lam * jnp.maximum(1 / 3, 1 - (2 * rho - 1) ** 3)
-    lam = jnp.where(s.fresh, s.lam, jnp.where(taken, down, s.lam * s.nu)).astype(s.lam.dtype)
-    nu = jnp.where(taken, 2, 2 * s.nu)
-    small = jnp.all(jnp.abs(p) <= TINY * eps * jnp.abs(s.x), axis=0)
-    x, g, A = (jnp.where(moved, new, old) for new, old in ((x, s.x), (g, s.g), (A, s.A)))
-    f = jnp.where(moved | s.fresh, f, s.f)
-    D = jnp.where(s.fresh[None], lengths(_diagonal(A)), jnp.maximum(s.D, lengths(_diagonal(A))))
+    f = jnp.where(moved | s.fresh, local.f, s.local.f)
+    x, local = select(moved, (x, local), (s.x, s.local))
+    local = local._replace(f=f)
+    D = jnp.where(s.fresh[None], lengths(local.squares), jnp.maximum(s.D, lengths(local.squares)))
     nit = s.nit + (moved & ~s.fresh).astype(jnp.int32)
 
-    offset = _offset(A, g)
-    end = jnp.where(0.5 * offset**2 <= 10 * unseen, int(Status.PRECISION), int(Status.STALLED))
-    status = jnp.where(~taken & ~s.fresh & (small | (flat & (0.5 * offset**2 <= 10 * unseen))), end, int(Status.RUNNING))
-    status = jnp.where(nit >= most, int(Status.MAX_STEPS), status)
-    status = jnp.where(offset <= blur, int(Status.PRECISION), status)
-    status = jnp.where(offset <= tol * jnp.sqrt(2 * f), int(Status.CONVERGED), status)
+    refused = ~taken & ~s.fresh
+    status = verdict(local, x, refused & tiny(p, s.x), refused & flat)
+    status = jnp.where((status == int(Status.RUNNING)) & (nit >= most), int(Status.MAX_STEPS), status)
+    status = jnp.where(local.offset <= tol * jnp.sqrt(2 * f), int(Status.CONVERGED), status)
     status = jnp.where(s.fresh & ~finite, int(Status.NONFINITE), status)
-    return s._replace(
-        x=x,
-        f=f,
-        g=g,
-        A=A,
-        D=D,
-        lam=lam,
-        nu=nu,
-        nit=nit,
-        fresh=jnp.zeros_like(s.fresh),
-        status=jnp.where(running, status, s.status).astype(jnp.int32),
-    )
-
-
-def _offset(A: Any, g: Any) -> Any:
-    """How long the part of r is that lies in the range of J."""
-    return jnp.sqrt(_damped(A, g, lengths(_diagonal(A)), jnp.zeros_like(g[0]))[1])
+    status = jnp.where(running, status, s.status).astype(jnp.int32)
+    fresh = jnp.zeros_like(s.fresh)
+    return s._replace(x=x, local=local, D=D, lam=lam, nu=nu.astype(s.nu.dtype), nit=nit, fresh=fresh, status=status)
 
 
 @partial(jax.jit, static_argnames=("axes", "width"))
@@ -156,7 +154,7 @@ def fit(problem: LeastSquares, x0: Any, args: Any, tol: Any, most: Any, damping:
     """Fits all lanes.
 
     Args:
-        problem: its `fun` and `loss` are used; `args` come by lane.
+        problem: its `fun` and `loss` are used, and its bounds: (B, n) or None; `args` come by lane.
         x0: (B, n).
         args: their leaves have B rows, except those with None in `axes`.
         tol, most, damping: tolerance on the relative optimality, iterations, λ₀.
@@ -166,20 +164,24 @@ def fit(problem: LeastSquares, x0: Any, args: Any, tol: Any, most: Any, damping:
     B, n = x0.shape
     dtype = x0.dtype
 
-    def load(rows: Any) -> tuple[Any, Any]:
+    def load(rows: Any) -> tuple[Any, Any, Any]:
         def pick(v: Any) -> Any:
             return jnp.moveaxis(v.at[rows].get(mode="clip"), 0, -1)
 
-        return pick(x0), tuple(a if axis is None else jax.tree.map(pick, a) for a, axis in zip(args, axes, strict=True))
+        box = jax.tree.map(pick, (problem.lower, problem.upper))
+        return pick(x0), box, tuple(a if axis is None else jax.tree.map(pick, a) for a, axis in zip(args, axes, strict=True))
 
     def blank(rows: Any) -> Lanes:
-        x, data = load(rows)
+        x, box, data = load(rows)
         zeros = jnp.zeros(width, dtype)
         eye = jnp.broadcast_to(jnp.eye(n, dtype=dtype)[:, :, None], (n, n, width))
         status = jnp.where(rows < B, int(Status.RUNNING), int(Status.INTERRUPTED)).astype(jnp.int32)
-        lam, nu = zeros + damping.astype(dtype), zeros + 2
+        local = Local(zeros + jnp.inf, jnp.zeros_like(x), jnp.ones_like(x), zeros + jnp.inf, None, eye, None)
         none = jnp.zeros(width, jnp.int32)
-        return Lanes(rows, data, x, zeros + jnp.inf, jnp.zeros_like(x), eye, jnp.ones_like(x), lam, nu, none, rows < B, status)
+        lower, upper = box
+        return Lanes(
+            rows, data, lower, upper, x, local, jnp.ones_like(x), zeros + damping.astype(dtype), zeros + 2, none, rows < B, status
+        )
 
     def ended(s: Lanes) -> Any:
         return (s.status != int(Status.RUNNING)) & (s.row < B)
@@ -194,11 +196,11 @@ def fit(problem: LeastSquares, x0: Any, args: Any, tol: Any, most: Any, damping:
         s = lax.while_loop(go, lambda s: _step(problem, s, axes, tol, most), s)
         done = ended(s)
         rows = jnp.where(done, s.row, B)
-        optimality = _offset(s.A, s.g) / jnp.sqrt(2 * s.f)
+        f, g = s.local.f, s.local.g
         out = jax.tree.map(
             lambda all_rows, lane: all_rows.at[rows].set(jnp.moveaxis(lane, -1, 0), mode="drop"),
             out,
-            Outcome(s.x, s.f, jnp.where(s.g[0] == 0, 0, optimality), s.nit, s.status),
+            Outcome(s.x, f, jnp.where(jnp.all(g == 0, axis=0), 0, s.local.offset / jnp.sqrt(2 * f)), s.nit, s.status),
         )
         free = done | (s.row >= B)
         rows = jnp.where(free, jnp.minimum(following + jnp.cumsum(free, dtype=jnp.int32) - 1, B), s.row).astype(jnp.int32)

@@ -69,6 +69,49 @@ def test_trees_and_losses():
     np.testing.assert_allclose([many.x[n][2] for n in "akc"], [one.x[n] for n in "akc"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("linear", ["linear", "soft_l1"])
+def test_bounds_end_where_the_problem_alone_does(linear):
+    bounds = (np.array([0.0, 0.5, 0.1]), np.array([2.5, 1.5, np.inf]))
+    fit = rv.curve_fit_batch(decay, t, y, p0=[1.0, 1.0, 0.2], bounds=bounds, loss=linear, f_scale=0.1, width=16)
+    assert np.all(fit.success), fit.message
+    held = (np.asarray(fit.popt) == bounds[0][None]) | (np.asarray(fit.popt) == bounds[1][None])
+    assert np.sum(held) > 5
+    for i in (*np.flatnonzero(held.any(axis=1))[:3], *np.flatnonzero(~held.any(axis=1))[:1]):
+        alone = rv.curve_fit(decay, t, y[i], p0=[1.0, 1.0, 0.2], bounds=bounds, loss=linear, f_scale=0.1)
+        assert alone.result.success
+        np.testing.assert_allclose(fit.popt[i], alone.popt, rtol=1e-5)
+
+
+def test_nothing_is_evaluated_outside_the_bounds():
+    """√x is not a number below 0, and each problem has bounds of its own."""
+    lower, upper = np.array([[0.0], [0.25], [0.0]]), np.array([[9.0], [9.0], [0.04]])
+
+    def residual(x, y):
+        return jnp.sqrt(x["a"]) - y
+
+    r = rv.least_squares_batch(
+        residual, {"a": np.full((3, 1), 0.03) + lower}, (np.array([[0.1], [0.1], [0.9]]),), bounds=({"a": lower}, {"a": upper})
+    )
+    np.testing.assert_allclose(r.x["a"], [[0.01], [0.25], [0.04]], rtol=1e-6)
+    assert np.all(r.success), r.message
+
+    def checked(x, y):
+        return jnp.where(x < 0, jnp.nan, x) - y
+
+    below = rv.least_squares_batch(checked, np.full((2, 1), 0.5), (np.array([[-2.0], [3.0]]),), bounds=(0.0, None))
+    np.testing.assert_allclose(below.x, [[0.0], [3.0]])
+    assert np.all(below.success), below.message
+
+
+def test_bounds_that_cannot_be_kept_are_refused():
+    start = np.ones((3, 2))
+    start[2, 1] = -1
+    with pytest.raises(ValueError, match="x0 within the bounds is needed; parameter 1 of problem 2 has lower 0, x0 -1, upper 5"):
+        rv.least_squares_batch(lambda x: x, start, bounds=(0.0, 5.0))
+    with pytest.raises(ValueError, match="lower < upper is needed; parameter 0 of problem 0"):
+        rv.least_squares_batch(lambda x: x, np.ones((3, 2)), bounds=([1.0, 0.0], [1.0, 2.0]))
+
+
 def test_what_does_not_fit_together_is_refused():
     with pytest.raises(ValueError, match=r"args\[0\] has shape \(20,\); the first axis must be the 40 problems"):
         rv.least_squares_batch(lambda x, t: x[0] * t, np.ones((B, 1)), (t,))
