@@ -1,8 +1,9 @@
-"""Least squares beside its peers: one small fit, and ten thousand at once.
+"""Least squares beside its peers: one small fit, ten thousand at once, and a network.
 
     python benchmarks/least_squares.py single       # first and steady call, float64
     python benchmarks/least_squares.py batch        # 10,000 fits of four parameters to 50 points, float32
     python benchmarks/least_squares.py batch --x64  # the same in float64
+    python benchmarks/least_squares.py network      # a step of Levenberg-Marquardt on a network, float32
 
 Contenders take turns in one process, the best of all rounds counts, and the figure that means something is the ratio.
 Needs `pip install optimistix jaxopt scipy`.
@@ -163,14 +164,105 @@ def batch(rounds, dtype):
     table(f"{batch.__doc__} {np.dtype(dtype).name}", times, goals)
 
 
+def difference(many, few, steps, rounds):
+    """Milliseconds of one step of each, from runs of many and of few steps in turns."""
+    best = {name: [float("inf"), float("inf")] for name in many}
+    for name in many:
+        timed(many[name]), timed(few[name])
+    for _ in range(rounds):
+        for name in many:
+            best[name] = [min(b, timed(run)) for b, run in zip(best[name], (many[name], few[name]), strict=True)]
+    return {name: (a - b) / steps for name, (a, b) in best.items()}
+
+
+def network(rounds):
+    """A step of Levenberg-Marquardt on a network of one hidden layer."""
+    for examples, inputs, hidden in ((64, 51, 48), (512, 784, 100)):
+        network_of(examples, inputs, hidden, rounds)
+
+
+def network_of(examples, inputs, hidden, rounds):
+    import jaxopt
+    import optimistix as optx
+
+    from ravine.core import driver
+    from ravine.core.flat import Layout
+    from ravine.core.function import Function
+    from ravine.core.problem import LeastSquares
+
+    rng = np.random.default_rng(0)
+    X, y = (jnp.asarray(v, jnp.float32) for v in (rng.standard_normal((examples, inputs)), rng.standard_normal(examples)))
+    params = {"W": rng.standard_normal((inputs, hidden)) / inputs**0.5, "b": np.zeros(hidden)}
+    params |= {"V": rng.standard_normal((hidden, 1)) / hidden**0.5, "c": np.zeros(1)}
+    params = {name: jnp.asarray(v, jnp.float32) for name, v in params.items()}
+
+    def residual(p, data):
+        X, y = data
+        return (jnp.tanh(X @ p["W"] + p["b"]) @ p["V"] + p["c"])[:, 0] - y
+
+    layout = Layout.vector(params)
+    problem, x = LeastSquares(Function(residual), ((X, y),), layout), layout.pack(params)
+    n, small = len(x), len(x) < 5000
+    never = rv.Optimality(0.0) | rv.MaxSteps(1000)
+
+    def ours(linear, k):
+        method = rv.LevenbergMarquardt(linear=linear, damping=rv.Nielsen())
+        run = jax.jit(lambda problem, x: driver.solve(method, problem, x, never, steps=k).state.x)
+        return lambda: run(problem, x)
+
+    def optimistix(k):
+        solver = optx.LevenbergMarquardt(rtol=0.0, atol=0.0)
+        run = jax.jit(lambda p: optx.least_squares(residual, solver, p, (X, y), max_steps=k, throw=False).value)
+        return lambda: run(params)
+
+    def jaxopts(k):
+        how = {"solver": "cholesky"} if small else {"solver": jaxopt.linear_solve.solve_cg, "materialize_jac": False}
+        solver = jaxopt.LevenbergMarquardt(lambda x, data: problem._residual(x), maxiter=k, tol=0.0, **how)
+        run = jax.jit(lambda x: solver.run(x, data=(X, y)).params)
+        return lambda: run(x)
+
+    makers = {
+        "ravine": lambda k: ours(rv.KernelStep(), k),
+        "ravine, dual with an explicit J": lambda k: ours(rv.DualStep(), k),
+        "ravine, conjugate gradients": lambda k: ours(rv.PCGStep(), k),
+    }
+    if small:
+        makers["ravine, Cholesky of the n×n system"] = lambda k: ours(rv.CholeskyStep(), k)
+        makers["optimistix (QR)"] = optimistix
+    makers["jaxopt, Cholesky" if small else "jaxopt, conjugate gradients"] = jaxopts
+    times = difference(
+        {name: make(3) for name, make in makers.items()}, {name: make(1) for name, make in makers.items()}, 2, rounds
+    )
+    gradient = jax.jit(lambda problem, x: problem.value_and_grad(x)[1])
+    timed(lambda: gradient(problem, x))
+    backward = min(timed(lambda: gradient(problem, x)) for _ in range(20))
+
+    def iterations(k):
+        linear = rv.PCGStep(tol=1e-9, steps=k)
+        local = jax.jit(linear.look)(problem, x)
+        run = jax.jit(lambda problem, x, local: linear.step(problem, x, local, jnp.sqrt(local.squares), jnp.float32(1e-4)).p)
+        return lambda: run(problem, x, local)
+
+    iteration = difference({"": iterations(21)}, {"": iterations(1)}, 20, 4 * rounds)[""]
+    print(f"\n{network.__doc__} {examples} residuals, {n} parameters; a gradient takes {backward:.3f} ms")
+    print(f"{'':<36}{'step, ms':>11}{'in gradients':>14}{'ravine / it':>13}")
+    for name, step in times.items():
+        print(f"{name:<36}{step:>11.3f}{step / backward:>14.1f}{times['ravine'] / step:>13.4f}")
+    print(f"{'an iteration of conjugate gradients':<36}{iteration:>11.3f}{iteration / backward:>14.2f}   goal ≤ 1.1")
+    if not small:
+        print(f"optimistix needs an n×n triangle, {4 * n**2 / 1e9:.0f} GB")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["single", "batch"])
+    parser.add_argument("which", choices=["single", "batch", "network"])
     parser.add_argument("--x64", action="store_true", help="batch in float64")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     jax.config.update("jax_enable_x64", given.which == "single" or given.x64)
     if given.which == "single":
         single(20 * given.rounds)
+    elif given.which == "network":
+        network(given.rounds)
     else:
         batch(given.rounds, np.float64 if given.x64 else np.float32)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ravine.core.registry import names
+
 TIE = 0.1
 """Two methods whose cost to the target differs by less than this fraction are called equal."""
 
@@ -204,7 +206,8 @@ class Comparison:
             "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs=…, key=0)",
             "fun": "result = rv.minimize(fun, x0, method=method)",
             "residual": "result = rv.least_squares(residual, x0, method=method)",
-        }[self.kind]
+            "squares": "result = rv.minimize(fun, x0, method=method)  # fun(x): ½‖residual(x)‖²",
+        }[self.kind if self.kind != "residual" or self.winner.name.split(" ")[0] in names("least_squares") else "squares"]
         method = f"rv.{self.winner.setting}" if self.winner.setting.endswith(")") else f"…  # {self.winner.setting}"
         return f"import ravine as rv\nmethod = {method}\n{call}"
 

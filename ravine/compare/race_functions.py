@@ -28,28 +28,31 @@ from ravine.core.rule import layout_for
 from ravine.core.run import default_tolerance
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality
+from ravine.fitting.front import as_loss
 from ravine.problems.problem import Problem
 from ravine.training.evaluate import mean_over, together
 
 CHUNK = 100
 
 
-class HalfSquares(Record):
-    """½‖r(x)‖² of a residual, for methods that want a scalar."""
+class Cost(Record):
+    """½‖r(x)‖² of a residual, or the loss of it, for methods that want a scalar."""
 
     fun: Function = part()
+    loss: Any = part(None)
 
     def __call__(self, x: Any, *args: Any) -> Any:
-        return 0.5 * sum(jnp.sum(jnp.square(r)) for r in jax.tree.leaves(self.fun(x, *args)))
+        return LeastSquares(self.fun, args, loss=self.loss).value(x)
 
 
 def oracles(problem: Problem, solves: type[Oracles], layout: Layout | None) -> Oracles:
     """The problem as a method of this kind asks for it."""
     lower, upper = _packed_bounds(problem, layout)
-    if solves is LeastSquares:
-        return LeastSquares(Function(problem.residual, "residual"), problem.args, layout, lower, upper)  # type: ignore[arg-type]
     if problem.residual is not None:
-        return Objective(Function(HalfSquares(Function(problem.residual))), problem.args, layout, lower, upper)
+        residual, loss = Function(problem.residual, "residual"), as_loss(problem.residual_loss, 1.0)
+        if solves is LeastSquares:
+            return LeastSquares(residual, problem.args, layout, lower, upper, loss)
+        return Objective(Function(Cost(residual, loss)), problem.args, layout, lower, upper)
     if problem.fun is not None:
         return Objective(Function(problem.fun), problem.args, layout, lower, upper)
     data = jax.tree.map(jnp.asarray, problem.data)

@@ -32,6 +32,8 @@ class Problem:
         name: what tables call it.
         fun: f(x, *args), a scalar.
         residual: r(x, *args), an array or tree; ½‖r‖² is minimised.
+        residual_loss: what is made of the residuals instead of ½‖r‖²: `loss` of `least_squares`, such as "huber" or
+            `SoftmaxCrossEntropy(labels)`, with which `residual` returns logits.
         loss: loss(params, batch), the mean over a batch of `data`.
         x0: the start, any pytree.
         init: init(key), a random start, instead of `x0`; each seed then starts elsewhere, and all methods at the same points.
@@ -59,6 +61,7 @@ class Problem:
     name: str = "problem"
     fun: Callable[..., Any] | None = None
     residual: Callable[..., Any] | None = None
+    residual_loss: Any = "linear"
     loss: Callable[..., Any] | None = None
     x0: Any = None
     init: Callable[[Any], Any] | None = None
@@ -88,6 +91,8 @@ class Problem:
         size = self.batch_size
         if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
             self._refuse(f"batch_size must be a whole number of at least 1, or None for all examples, got {size!r}")
+        if self.residual is None and self.residual_loss != "linear":
+            self._refuse("residual_loss is made of residuals, which are missing")
         if self.metrics and self.validation is None:
             self._refuse("metrics are averaged over validation data, which is missing")
 

@@ -25,6 +25,7 @@ HOMES: dict[str, str] = {
     # least squares
     "bundle_adjustment": "ravine.problems.fits:bundle_adjustment",
     "digits_mlp_squares": "ravine.problems.training:digits_mlp_squares",
+    "digits_mlp_softmax": "ravine.problems.training:digits_mlp_softmax",
     "more_garbow_hillstrom": "ravine.problems.fits:more_garbow_hillstrom",
     "nist": "ravine.problems.fits:nist",
     # functions

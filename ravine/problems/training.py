@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.math.loss import SoftmaxCrossEntropy
 from ravine.problems import datasets
 from ravine.problems.datasets import Dataset
 from ravine.problems.networks import MLP, ConvNet, Network, accuracy, cross_entropy, squared_loss
@@ -125,18 +126,52 @@ def digits_mlp_squares(
     Raises:
         ValueError: more examples than there are.
     """
-    train = datasets.digits().train
-    if not 1 <= examples <= len(train.y):
-        raise ValueError(f"examples is between 1 and {len(train.y)}, got {examples}")
-    network = MLP((64, *[width] * depth, 10), activation, start)
+    x, y, network = _first_digits(examples, [width] * depth, activation, start)
     return Problem(
         name="digits_mlp_squares",
         residual=ClassResiduals(network),
         init=network.init,
-        args=(train.x[:examples], train.y[:examples]),
+        args=(x, y),
         target=target,
         doc=f"MLP {_dashes(network.widths)} on {examples} digits as least squares",
     )
+
+
+def digits_mlp_softmax(
+    width: int = 16,
+    depth: int = 1,
+    examples: int = 500,
+    activation: str = "tanh",
+    start: str = "torch",
+    target: float | None = 0.01,
+) -> Problem:
+    """The digits MLP with its mean softmax cross-entropy as least squares has it: logits, and generalised Gauss-Newton steps.
+
+    Args:
+        width, depth, examples, activation, start: as in `digits_mlp_squares`.
+        target: mean cross-entropy that counts as solved.
+
+    Raises:
+        ValueError: more examples than there are.
+    """
+    x, y, network = _first_digits(examples, [width] * depth, activation, start)
+    return Problem(
+        name="digits_mlp_softmax",
+        residual=network.apply,
+        residual_loss=SoftmaxCrossEntropy(np.asarray(y)),
+        init=network.init,
+        args=(x,),
+        target=target,
+        doc=f"MLP {_dashes(network.widths)} on {examples} digits by generalised Gauss-Newton",
+    )
+
+
+def _first_digits(examples: int, hidden: list[int], activation: str, start: str) -> tuple[Any, Any, MLP]:
+    """Images and labels, and a network for them."""
+    train = datasets.digits().train
+    if not 1 <= examples <= len(train.y):
+        raise ValueError(f"examples is between 1 and {len(train.y)}, got {examples}")
+    return train.x[:examples], train.y[:examples], MLP((64, *hidden, 10), activation, start)
 
 
 @dataclasses.dataclass(frozen=True)
