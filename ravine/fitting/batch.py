@@ -15,8 +15,8 @@ from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
 from ravine.core.run import default_tolerance
 from ravine.core.status import Status
-from ravine.fitting.curve import CurveResidual
-from ravine.fitting.front import as_loss, refuse_outside, side_of
+from ravine.fitting.curve import CurveResidual, predicted
+from ravine.fitting.front import args_as_tuple, as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 
@@ -97,7 +97,7 @@ def least_squares_batch(
         >>> r.x.round(3).tolist(), r.success.tolist()
         ([[2.0], [3.0], [4.0]], [True, True, True])
     """
-    x0, args = as_arrays(x0), as_arrays(tuple(args))
+    x0, args = as_arrays(x0), as_arrays(args_as_tuple(args))
     B = np.shape(jax.tree.leaves(x0)[0])[0]
     axes = tuple(None if i in shared else -1 for i in range(len(args)))
     _rows_agree(B, x0, [a for a, axis in zip(args, axes, strict=True) if axis is not None])
@@ -170,7 +170,7 @@ def curve_fit_batch(
         `.popt` (B, n), `.pcov` (B, n, n), `.status` and `.success` by row.
 
     Raises:
-        ValueError: sigma that is not positive, or rows that do not agree.
+        ValueError: sigma that is not positive, shapes or rows that do not agree, p0 outside the bounds.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -185,10 +185,24 @@ def curve_fit_batch(
     if sigma is not None and np.any(~(np.asarray(sigma) > 0)):
         where = tuple(map(int, np.argwhere(~(np.asarray(sigma) > 0))[0]))
         raise ValueError(f"sigma{list(where)} is {np.asarray(sigma)[where]:g}; standard deviations must be positive")
+    if np.ndim(ydata) != 2:
+        raise ValueError(f"ydata has shape {np.shape(ydata)}; it needs a row for each problem: take curve_fit for a single one")
     B, m = np.shape(ydata)
+    if np.ndim(p0) not in (1, 2) or (np.ndim(p0) == 2 and len(p0) != B):
+        raise ValueError(f"p0 has shape {np.shape(p0)}; it is (n,), or (B, n) with a row for each of ydata's {B} problems")
+    if sigma is not None and np.shape(sigma) not in ((m,), (B, m)):
+        raise ValueError(f"sigma has shape {np.shape(sigma)}; it is ({m},), the same for all, or ydata's ({B}, {m})")
     p0 = jnp.broadcast_to(jnp.asarray(p0), (B, np.shape(p0)[-1]))
     shared = tuple(i for i, v in ((0, xdata), (2, sigma)) if v is None or np.shape(v) == (m,))
-    residual = CurveResidual(Function(f, "f"))
+    for leaf in jax.tree.leaves(xdata) if 0 not in shared else ():
+        if np.shape(leaf)[:1] != (B,):
+            raise ValueError(f"xdata has shape {np.shape(leaf)}; it is ({m},), the same for all, or has ydata's {B} rows")
+    model = Function(f, "f")
+    lane = xdata if 0 in shared else jax.tree.map(lambda v: v[0], xdata)
+    shape = jax.eval_shape(lambda p, x: predicted(model, p, x), p0[0], lane).shape
+    if shape != (m,):
+        raise ValueError(f"{model.name} returns shape {shape}, but a row of ydata has shape ({m},): they must be the same")
+    residual = CurveResidual(model)
     result = least_squares_batch(residual, p0, (xdata, ydata, sigma), shared=shared, **more)
     axes = (None if 0 in shared else 0, 0, None if 2 in shared else 0)
     layout = Layout.vector(np.zeros(p0.shape[1], p0.dtype))

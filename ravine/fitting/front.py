@@ -22,8 +22,8 @@ from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
 from ravine.fitting.implicit import differentiable
 from ravine.fitting.statistics import Fitted, in_words, parameter_names
-from ravine.math.loss import RHO, Loss
-from ravine.methods.least_squares.linear_step import QRStep, lengths
+from ravine.math.loss import RHO, Loss, SoftmaxCrossEntropy
+from ravine.methods.least_squares.linear_step import CholeskyStep, QRStep, lengths
 
 
 def least_squares(
@@ -61,7 +61,7 @@ def least_squares(
 
     Raises:
         ValueError: x0 outside the bounds, bounds that cross, an unknown loss or method, no residuals.
-        TypeError: residuals that are not real numbers.
+        TypeError: residuals that are not real numbers, a method in the place of args.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -71,7 +71,7 @@ def least_squares(
         >>> r.success, round(float(r.x["a"]), 4), round(float(r.x["k"]), 4)
         (True, 2.0, -3.0)
     """
-    fun, x0 = Function(fun, "fun"), as_arrays(x0)
+    fun, x0, args = Function(fun, "fun"), as_arrays(x0), args_as_tuple(args)
     chosen = as_method("levenberg_marquardt" if method == "auto" else method, LeastSquares)
     layout = layout_for(chosen, x0)
     packed = x0 if layout is None else layout.pack(x0)
@@ -106,20 +106,34 @@ def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
 
 
 def _blind(result: Result, problem: LeastSquares) -> str:
-    """The directions that J does not see, told from the triangle that QR has left; "" where there is none of it."""
-    local = getattr(result.carry.state, "local", None)
+    """The directions that J does not see, among the parameters that are at no bound; told from what the factorisation has left."""
+    local, linear = getattr(result.carry.state, "local", None), getattr(result.method, "linear", None)
     layout: Any = problem.layout
-    quick = isinstance(getattr(result.method, "linear", None), QRStep) and problem.lower is None and problem.upper is None
-    if local is None or not quick or layout.size > 200 or not result.success:
+    if local is None or not isinstance(linear, QRStep | CholeskyStep) or layout.size > 200 or not result.success:
         return ""
-    m, n = problem.shape(layout.pack(result.x)).size, layout.size
-    D = np.asarray(lengths(local.squares))
-    _, s, Vt = np.linalg.svd(np.asarray(local.J) / D)
-    rank = int(np.sum(s > max(m, n) * np.finfo(s.dtype).eps * s[0]))
-    if rank == n or m < n:
+    x = np.asarray(result.carry.state.x)
+    m, n = problem.shape(x).size, layout.size
+    if m < n:  # said in `why`
         return ""
-    names = parameter_names(result.x)
-    return f"The Jacobian has rank {rank} of {n}: nothing is known about {', '.join(in_words(v / D, names) for v in Vt[rank:])}."
+    free = np.ones(n, bool)
+    for bound in (problem.lower, problem.upper):
+        free &= True if bound is None else x != np.asarray(bound)
+    if not free.any():
+        return ""
+    D, J = np.asarray(lengths(local.squares)), np.asarray(local.J)
+    if isinstance(linear, CholeskyStep):
+        # Singular values are squared here: below the root of the rounding error they are told from J itself.
+        eigenvalues = np.linalg.eigvalsh((J / np.outer(D, D))[np.ix_(free, free)])
+        if eigenvalues[0] > m * np.finfo(J.dtype).eps * eigenvalues[-1]:
+            return ""
+        J = np.asarray(problem.jacobian(x)[2])
+    _, s, Vt = np.linalg.svd((J / D)[:, free])
+    rank = int(np.sum(s > m * np.finfo(s.dtype).eps * s[0]))
+    if rank == free.sum():
+        return ""
+    names = np.asarray(parameter_names(result.x))[free]
+    blind = ", ".join(in_words(v / D[free], tuple(names)) for v in Vt[rank:])
+    return f"The Jacobian has rank {rank} of {free.sum()}: nothing is known about {blind}."
 
 
 def _where_not_finite(problem: LeastSquares, x: Any) -> str:
@@ -207,3 +221,18 @@ def check(problem: LeastSquares, x: Any) -> None:
         raise TypeError(f"{problem.fun.name} must return real floating-point residuals, got dtype {r.dtype}")
     if r.size == 0:
         raise ValueError(f"{problem.fun.name} returned no residuals")
+    if isinstance(problem.loss, SoftmaxCrossEntropy):
+        tree = x if problem.layout is None else problem.layout.unpack(x)
+        logits = jax.tree.leaves(jax.eval_shape(problem.fun, tree, *problem.args))
+        problem.loss.check(problem.fun.name, [v.shape for v in logits])
+
+
+def args_as_tuple(args: Any) -> tuple[Any, ...]:
+    """The further arguments; a single one may stand without its tuple.
+
+    Raises:
+        TypeError: a method stands in their place.
+    """
+    if isinstance(args, str | Method):
+        raise TypeError(f"args are further arguments of fun, got {args!r}: write method={args!r}")
+    return args if isinstance(args, tuple) else (args,)

@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.pytree import Record, hyper, part, static
 
@@ -91,6 +92,25 @@ class SoftmaxCrossEntropy(Record):
     """
 
     labels: Any = part(doc="(N,), the right class of each example")
+
+    def check(self, name: str, shapes: list[tuple[int, ...]]) -> None:
+        """Refuses labels that are not those of logits of these shapes.
+
+        Raises:
+            ValueError: other shapes than (N, classes), labels that are not N classes.
+        """
+        N = len(self.labels)
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != N:
+            got = " and ".join(map(str, shapes))
+            raise ValueError(f"{name} must return logits of shape ({N}, classes) for {N} labels, got {got}")
+        if not jnp.issubdtype(jnp.result_type(self.labels), jnp.integer):
+            raise ValueError(f"labels must be whole numbers, got {jnp.result_type(self.labels)}")
+        if not isinstance(self.labels, jax.core.Tracer):
+            wrong = np.flatnonzero((np.asarray(self.labels) < 0) | (np.asarray(self.labels) >= shapes[0][1]))
+            if len(wrong):
+                raise ValueError(
+                    f"labels[{wrong[0]}] is {self.labels[wrong[0]]}, but {name} returns {shapes[0][1]} classes: 0, 1, …"
+                )
 
     def _logits(self, r: Any) -> Any:
         return r.reshape(len(self.labels), -1)

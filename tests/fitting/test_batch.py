@@ -117,3 +117,19 @@ def test_what_does_not_fit_together_is_refused():
         rv.least_squares_batch(lambda x, t: x[0] * t, np.ones((B, 1)), (t,))
     with pytest.raises(ValueError, match=r"sigma\[1\] is 0"):
         rv.curve_fit_batch(decay, t, y, p0=[1.0, 1.0, 0.0], sigma=np.where(np.arange(20) == 1, 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ({"ydata": y[0]}, r"ydata has shape \(20,\).*curve_fit for a single one"),
+        ({"p0": np.ones((3, 3))}, r"p0 has shape \(3, 3\); it is \(n,\), or \(B, n\) with a row for each of ydata's 40"),
+        ({"sigma": np.ones(3)}, r"sigma has shape \(3,\)"),
+        ({"xdata": t[:5]}, r"xdata has shape \(5,\)"),
+        ({"f": lambda t, a, k, c: a + t[:4]}, r"returns shape \(4,\), but a row of ydata has shape \(20,\)"),
+    ],
+)
+def test_shapes_that_do_not_match_are_told(given, cure):
+    right = {"f": decay, "xdata": t, "ydata": y, "p0": np.ones(3), "sigma": None} | given
+    with pytest.raises(ValueError, match=cure):
+        rv.curve_fit_batch(*right.values())
