@@ -216,7 +216,11 @@ def network_of(examples, inputs, hidden, rounds):
         return lambda: run(params)
 
     def jaxopts(k):
-        how = {"solver": "cholesky"} if small else {"solver": jaxopt.linear_solve.solve_cg, "materialize_jac": False}
+        how = (
+            {"solver": "cholesky", "materialize_jac": True}
+            if small
+            else {"solver": jaxopt.linear_solve.solve_cg, "materialize_jac": False}
+        )
         solver = jaxopt.LevenbergMarquardt(lambda x, data: problem._residual(x), maxiter=k, tol=0.0, **how)
         run = jax.jit(lambda x: solver.run(x, data=(X, y)).params)
         return lambda: run(x)

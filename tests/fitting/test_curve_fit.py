@@ -173,3 +173,40 @@ def test_jit_and_vmap_of_a_fit():
     np.testing.assert_allclose(fit(y), rv.curve_fit(decay, t, y).popt, rtol=1e-7)
     many = np.stack([y, y + 0.1])
     np.testing.assert_allclose(jax.vmap(fit)(many)[1], fit(many[1]), rtol=1e-7)
+
+
+@pytest.mark.parametrize("linear", [rv.QRStep(), rv.CholeskyStep()])
+def test_blind_directions_are_named_whatever_was_factorised(linear):
+    def residual(x):
+        return jnp.stack([x[0] + x[1] - 1, 2 * (x[0] + x[1]) - 3, x[2] - 2, x[2] - 4])
+
+    method = rv.LevenbergMarquardt(linear=linear)
+    r = rv.least_squares(residual, np.zeros(3), method=method)
+    assert "rank 2 of 3: nothing is known about x[0] - x[1]" in r.message
+    # What a bound holds is known.
+    held = rv.least_squares(residual, np.zeros(3), method=method, bounds=(-5.0, np.array([0.3, 5.0, 1.0])))
+    assert held.success
+    assert held.x[2] == 1.0
+    assert ("nothing is known" in held.message) == (held.x[0] < 0.3)
+    full = rv.least_squares(lambda x: x - jnp.arange(4.0)[:3], np.zeros(3), method=method)
+    assert "nothing is known" not in full.message
+
+
+def test_a_method_in_the_place_of_args_is_told():
+    with pytest.raises(TypeError, match="write method='gauss_newton'"):
+        rv.least_squares(lambda x: x, np.ones(2), "gauss_newton")
+    r = rv.least_squares(lambda x, y: x - y, np.ones(2), np.array([3.0, 4.0]))  # one array needs no tuple, as in minimize
+    np.testing.assert_allclose(r.x, [3.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "cure"),
+    [
+        ([0, 1, 2], r"logits of shape \(3, classes\) for 3 labels, got \(4, 3\)"),
+        ([0, 1, 2, 5], r"labels\[3\] is 5, but .* returns 3 classes"),
+        ([0.0, 1.0, 2.0, 1.0], "labels must be whole numbers"),
+    ],
+)
+def test_labels_that_are_not_those_of_the_logits_are_refused(labels, cure):
+    with pytest.raises(ValueError, match=cure):
+        rv.least_squares(lambda W: jnp.ones((4, 2)) @ W, np.zeros((2, 3)), loss=rv.SoftmaxCrossEntropy(np.array(labels)))
