@@ -3,7 +3,8 @@
     python benchmarks/least_squares.py single       # first and steady call, float64
     python benchmarks/least_squares.py batch        # 10,000 fits of four parameters to 50 points, float32
     python benchmarks/least_squares.py batch --x64  # the same in float64
-    python benchmarks/least_squares.py network      # a step of Levenberg-Marquardt on a network, float32
+    python benchmarks/least_squares.py network      # a step of Levenberg-Marquardt on a network, float32: 64 residuals
+    python benchmarks/least_squares.py network --large  # 512 residuals of 78,601 parameters
 
 Contenders take turns in one process, the best of all rounds counts, and the figure that means something is the ratio.
 Needs `pip install optimistix jaxopt scipy`.
@@ -175,13 +176,8 @@ def difference(many, few, steps, rounds):
     return {name: (a - b) / steps for name, (a, b) in best.items()}
 
 
-def network(rounds):
+def network(rounds, examples, inputs, hidden):
     """A step of Levenberg-Marquardt on a network of one hidden layer."""
-    for examples, inputs, hidden in ((64, 51, 48), (512, 784, 100)):
-        network_of(examples, inputs, hidden, rounds)
-
-
-def network_of(examples, inputs, hidden, rounds):
     import jaxopt
     import optimistix as optx
 
@@ -205,10 +201,14 @@ def network_of(examples, inputs, hidden, rounds):
     n, small = len(x), len(x) < 5000
     never = rv.Optimality(0.0) | rv.MaxSteps(1000)
 
+    def solved(method, problem, x, k):
+        return driver.solve(method, problem, x, never, steps=k).state.x
+
+    solved = jax.jit(solved)
+
     def ours(linear, k):
         method = rv.LevenbergMarquardt(linear=linear, damping=rv.Nielsen())
-        run = jax.jit(lambda problem, x: driver.solve(method, problem, x, never, steps=k).state.x)
-        return lambda: run(problem, x)
+        return lambda: solved(method, problem, x, jnp.int32(k))
 
     def optimistix(k):
         solver = optx.LevenbergMarquardt(rtol=0.0, atol=0.0)
@@ -216,13 +216,11 @@ def network_of(examples, inputs, hidden, rounds):
         return lambda: run(params)
 
     def jaxopts(k):
-        how = (
-            {"solver": "cholesky", "materialize_jac": True}
-            if small
-            else {"solver": jaxopt.linear_solve.solve_cg, "materialize_jac": False}
+        how = "cholesky" if small else jaxopt.linear_solve.solve_cg
+        flat = jaxopt.LevenbergMarquardt(
+            lambda x, data: problem._residual(x), maxiter=k, tol=0.0, solver=how, materialize_jac=small
         )
-        solver = jaxopt.LevenbergMarquardt(lambda x, data: problem._residual(x), maxiter=k, tol=0.0, **how)
-        run = jax.jit(lambda x: solver.run(x, data=(X, y)).params)
+        run = jax.jit(lambda x: flat.run(x, data=(X, y)).params)
         return lambda: run(x)
 
     makers = {
@@ -234,9 +232,8 @@ def network_of(examples, inputs, hidden, rounds):
         makers["ravine, Cholesky of the n×n system"] = lambda k: ours(rv.CholeskyStep(), k)
         makers["optimistix (QR)"] = optimistix
     makers["jaxopt, Cholesky" if small else "jaxopt, conjugate gradients"] = jaxopts
-    times = difference(
-        {name: make(3) for name, make in makers.items()}, {name: make(1) for name, make in makers.items()}, 2, rounds
-    )
+    many, few = ({name: make(k) for name, make in makers.items()} for k in (2, 1))
+    times = difference(many, few, 1, rounds)
     gradient = jax.jit(lambda problem, x: problem.value_and_grad(x)[1])
     timed(lambda: gradient(problem, x))
     backward = min(timed(lambda: gradient(problem, x)) for _ in range(20))
@@ -247,7 +244,7 @@ def network_of(examples, inputs, hidden, rounds):
         run = jax.jit(lambda problem, x, local: linear.step(problem, x, local, jnp.sqrt(local.squares), jnp.float32(1e-4)).p)
         return lambda: run(problem, x, local)
 
-    iteration = difference({"": iterations(21)}, {"": iterations(1)}, 20, 4 * rounds)[""]
+    iteration = difference({"": iterations(21)}, {"": iterations(1)}, 20, 5 * rounds)[""]
     print(f"\n{network.__doc__} {examples} residuals, {n} parameters; a gradient takes {backward:.3f} ms")
     print(f"{'':<36}{'step, ms':>11}{'in gradients':>14}{'ravine / it':>13}")
     for name, step in times.items():
@@ -261,12 +258,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=["single", "batch", "network"])
     parser.add_argument("--x64", action="store_true", help="batch in float64")
+    parser.add_argument("--large", action="store_true", help="network of 512 residuals")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     jax.config.update("jax_enable_x64", given.which == "single" or given.x64)
     if given.which == "single":
         single(20 * given.rounds)
     elif given.which == "network":
-        network(given.rounds)
+        network(given.rounds, *((512, 784, 100) if given.large else (64, 51, 48)))
     else:
         batch(given.rounds, np.float64 if given.x64 else np.float32)
