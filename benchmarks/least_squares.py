@@ -166,7 +166,7 @@ def batch(rounds, dtype):
 
 
 def shortest(run):
-    """The least of up to ten calls in a row, or of those that take a second: the first one finds the caches full of others' data."""
+    """The least of up to ten calls in a row: the first one finds the caches full of others' data."""
     times = [timed(run)]
     while len(times) < 10 and sum(times) < 1000:
         times.append(timed(run))
