@@ -294,14 +294,14 @@ class Comparison:
         from ravine.compare.report import html
         from ravine.compare.text import markdown
 
-        target = pathlib.Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
         files = {
             "result.json": self.to_json(),
             "curves.csv": self.to_csv(),
             "summary.md": markdown(self),
             "report.html": html(self),
         }
+        target = pathlib.Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             write_whole(target / name, text)
         return target / "report.html"

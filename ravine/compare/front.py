@@ -83,7 +83,8 @@ def compare(
     racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)))
     steps, epochs, seconds = _budget(budget, described)
     share = seconds / len(racing) if np.isfinite(seconds) else seconds
-    say(f"racing {len(racing)} methods on {described.name}: {_words(described, steps, epochs, seconds)}, {seeds} seeds")
+    budgeted = _words(described, steps, epochs, seconds)
+    say(f"racing {_many(len(racing), 'method')} on {described.name}: {budgeted}, {_many(seeds, 'seed')}")
     races = _Races(described, seeds, grid(trials), racing)
     run = _Sweep(races, steps, epochs, share, say)
     with Interrupt() as interrupt:
@@ -94,7 +95,7 @@ def compare(
             finished = [r for r in pool.map(run, sorted(racing, key=races.shares)) if r is not None]
         if not finished:
             raise KeyboardInterrupt
-        say(f"timing {len(finished)} methods, each alone, interleaved")
+        say(f"timing {_many(len(finished), 'method')}, each alone, interleaved")
         for r in finished:
             r.prepare_timing()
         for _ in range(TIMINGS):
@@ -112,7 +113,7 @@ def compare(
         entries=entries,
         seeds=drawn,
         tuning_seeds=races.tuning,
-        budget=_words(described, steps, epochs, seconds),
+        budget=budgeted,
         work_unit="epochs" if described.kind == "loss" else "gradients",
         spacing=spacing,
         warnings=tuple(_warnings(entries, described, races.random, spacing, interrupted)),
@@ -210,8 +211,12 @@ def _words(problem: Problem, steps: int, epochs: int, seconds: float) -> str:
     if np.isfinite(seconds):
         return f"{seconds:g} s for all methods together"
     if problem.loss is not None and problem.batch_size is not None:
-        return f"{epochs} epochs"
-    return f"{steps} iterations"
+        return _many(epochs, "epoch")
+    return _many(steps, "iteration")
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}" + "s" * (n != 1)
 
 
 def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interrupted: bool) -> list[str]:

@@ -37,6 +37,9 @@ from ravine.training.batches import examples
 from ravine.training.evaluate import mean_over, together
 
 NEVER = 2**31 - 2
+ROOM = 2**26
+"""Where all runs of a method have more parameters than this together, rules do not share a program: each would have to hold the
+state of the largest, and what is saved in compilation no longer counts."""
 
 
 class TrainingRace:
@@ -67,7 +70,8 @@ class TrainingRace:
         # The start depends on the seed alone, so that all methods and step sizes begin at the same point.
         self.starts = jax.jit(jax.vmap(start))(jnp.array([*tuning_seeds, *seeds]))
         self._orders: dict[int, Any] = {}
-        self._shared = {c.name: c.given for c in contenders if c.tuned and isinstance(c.given, Rule) and c.given.scope == "element"}
+        small = len(grid) * sum(v.size for v in jax.tree.leaves(self.starts)) <= ROOM
+        self._shared = {c.name: c.given for c in contenders if small and c.tuned and _elementwise(c.given)}
         self.compiling = threading.Lock()
 
     def shares(self, contender: Contender) -> bool:
@@ -101,6 +105,10 @@ class TrainingRace:
     def run(self, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]) -> Running:
         """Tunes and races one method, for `epochs`, or less when `seconds` have passed (compilation not counted)."""
         return Running(self, contender, epochs, seconds, stopped)
+
+
+def _elementwise(given: Any) -> bool:
+    return isinstance(given, Rule) and given.scope == "element"
 
 
 class Running:

@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+import pytest
 
 from tests.compare.conftest import HOSTILE, comparison, curve, entry
 
@@ -38,3 +39,10 @@ def test_exports_are_the_same_from_the_object(three):
     assert three.markdown().startswith("## ravine compare: digits")
     assert "toprule" in three.latex()
     assert three.table().splitlines()[0].split()[0] == "#"
+
+
+def test_a_report_that_cannot_be_made_leaves_no_folder(three, tmp_path, monkeypatch):
+    monkeypatch.setattr("ravine.compare.report.html", lambda c: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        three.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

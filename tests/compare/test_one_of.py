@@ -76,8 +76,11 @@ def test_rules_of_a_race_share_one_program(monkeypatch):
     assert counts[0] == counts[1] == counts[2] > 0
 
 
-def test_what_cannot_share_a_program_has_its_own():
+def test_what_cannot_share_a_program_has_its_own(monkeypatch):
     racing = contenders(["sgd", "muon", "prodigy", rv.Adam(0.1)], "loss")
     race = TrainingRace(digits_mlp(width=8), (0,), (1,), np.array([0.01, 0.1]), racing)
     assert [race.shares(c) for c in racing] == [True, False, False, False]
     assert race.method(racing[1]) == as_method("muon", Training)
+    monkeypatch.setattr("ravine.compare.race_training.ROOM", 1000)
+    large = TrainingRace(digits_mlp(width=8), (0,), (1,), np.array([0.01, 0.1]), racing)
+    assert not any(large.shares(c) for c in racing)
