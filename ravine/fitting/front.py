@@ -223,7 +223,7 @@ def check(problem: LeastSquares, x: Any) -> None:
         raise ValueError(f"{problem.fun.name} returned no residuals")
     if isinstance(problem.loss, SoftmaxCrossEntropy):
         tree = x if problem.layout is None else problem.layout.unpack(x)
-        logits = jax.tree.leaves(jax.eval_shape(problem.fun, tree, *problem.args))
+        logits = jax.tree.leaves(jax.eval_shape(lambda x, args: problem.fun(x, *args), tree, problem.args))
         problem.loss.check(problem.fun.name, [v.shape for v in logits])
 
 
