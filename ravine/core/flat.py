@@ -128,8 +128,8 @@ def _described(tree: Any, name: str) -> tuple[list[tuple[tuple[int, ...], Any]],
             cure = f"convert it with {where}.astype(float)" if dtype.kind in "iub" else "split it into real and imaginary parts"
             raise TypeError(f"{where} has dtype {dtype}; parameters must be floating point: {cure}")
         described.append((tuple(leaf.shape), dtype))
-    if not described:
-        raise ValueError(f"{name} has no parameters: it is an empty tree")
+    if not any(math.prod(shape) for shape, _ in described):
+        raise ValueError(f"{name} has no parameters: it is an empty tree" + (" of empty arrays" if described else ""))
     return described, treedef
 
 

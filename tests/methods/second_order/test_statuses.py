@@ -111,6 +111,12 @@ def test_nan_everywhere_is_told_with_auto():
     assert not r.success
 
 
+@pytest.mark.parametrize("empty", [np.zeros(0), {"a": np.zeros((0, 3)), "b": np.zeros(0)}])
+def test_no_parameters_are_an_error(empty):
+    with pytest.raises(ValueError, match="x0 has no parameters"):
+        rv.minimize(lambda x: jnp.zeros(()), empty)
+
+
 def test_arguments_that_do_not_fit_the_function_are_an_error():
     with pytest.raises(TypeError, match="argument"):
         rv.minimize(lambda x, a: jnp.sum((x - a) ** 2), np.ones(2))
