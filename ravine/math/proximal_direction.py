@@ -23,7 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-COLUMNS = 500
+from ravine.math.inverse_factor import inverse_factor
+
+UNROLL = 3
 
 
 class Solver(NamedTuple):
@@ -107,21 +109,9 @@ def cg(G: Any, s: Any, tau: Any, solver: Solver, dual: bool) -> jax.Array:
     ever more as gradients shrink); its first w⁺ is (1 + β) s⁺, because w and s are one tensor changed in place; it ends when
     max ⟨s, s⟩ over the columns is below 10⁻⁴ of its mean at the start.
 
-    Columns are taken in blocks that stay in the cache: for 500 × 4000 on a CPU that is a third faster.
+    Iterations are written out three at a time: in a loop XLA joins no elementwise operations of different iterations, and would
+    copy what is carried.
     """
-    m = s.shape[1]
-    if m <= COLUMNS or solver.reference:
-        return _cg(G, s, tau, solver, dual)
-
-    def block(i: Any, u: Any) -> Any:
-        first = jnp.minimum(i * COLUMNS, m - COLUMNS)
-        some = lax.dynamic_slice_in_dim(s, first, COLUMNS, 1)
-        return lax.dynamic_update_slice_in_dim(u, _cg(G, some, tau, solver, dual), first, 1)
-
-    return lax.fori_loop(0, -(-m // COLUMNS), block, jnp.zeros_like(s))
-
-
-def _cg(G: Any, s: Any, tau: Any, solver: Solver, dual: bool) -> jax.Array:
     assert solver.iterations is not None
     eps = jnp.asarray(1e-6, s.dtype)
 
@@ -147,7 +137,7 @@ def _cg(G: Any, s: Any, tau: Any, solver: Solver, dual: bool) -> jax.Array:
     ss = _columns(s, z if dual else s)
     small = 1e-4 * ss.mean()
     start = jnp.zeros_like(s), s, s, z, ss, jnp.bool_(True)
-    u, _, w, z, ss, _ = lax.fori_loop(0, solver.iterations - 1, iteration, start)
+    u, _, w, z, ss, _ = lax.fori_loop(0, solver.iterations - 1, iteration, start, unroll=UNROLL)
     return u + step_length(w, z, ss)[1] * w  # the last iteration needs no new residual
 
 
@@ -167,10 +157,8 @@ def _inverse(G: Any, tau: Any) -> jax.Array:
     A τ beyond what the dtype resolves beside G acts as the largest that it does: a proximal step all the same.
     """
     shift = jnp.maximum(1 / tau, jnp.finfo(G.dtype).eps * jnp.trace(G))
-    identity = jnp.eye(len(G), dtype=G.dtype)
-    L = lax.linalg.cholesky(G + shift * identity, symmetrize_input=False)
-    L_inverse = lax.linalg.triangular_solve(L, identity, left_side=True, lower=True)
-    return _product(L_inverse.T, L_inverse)
+    M = inverse_factor(G + shift * jnp.eye(len(G), dtype=G.dtype))
+    return _product(M.T, M)
 
 
 def _product(a: Any, b: Any) -> jax.Array:

@@ -82,14 +82,6 @@ def test_conjugate_gradients_in_gram_space_are_those_in_parameter_space(shape, i
     np.testing.assert_allclose(got, conjugate_gradients_in_parameter_space(A, E, 0.5, iterations), rtol=1e-9, atol=1e-13)
 
 
-@pytest.mark.parametrize("columns", [1, 2, 3, 4])
-def test_columns_are_taken_in_blocks(columns, monkeypatch):
-    A, E = layer(7, 20, 5)
-    whole = joined(plain(A, E, 0.5, "cg3"))
-    monkeypatch.setattr("ravine.math.proximal_direction.COLUMNS", columns)
-    np.testing.assert_allclose(joined(plain(A, E, 0.5, "cg3")), whole, rtol=1e-12)
-
-
 @pytest.mark.parametrize("form", ["dual", "primal"])
 def test_one_iteration_is_steepest_descent_with_an_exact_line_search(form):
     A, E = layer(7, 20, 5)

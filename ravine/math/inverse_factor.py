@@ -1,0 +1,71 @@
+"""The inverse Cholesky factor M = L⁻¹ of A = L Lᵀ, so that A⁻¹ = Mᵀ M, by blocks and nearly all in matrix products.
+
+    [A | I] is brought to [Lᵀ | M] block by block:    R = M_KK [A | I]_K,    [A | I]_i ← [A | I]_i − R_Kiᵀ R   for the rows i below
+
+Only triangular blocks are inverted, whose condition is the root of that of A: with the inverses of diagonal blocks in their place
+(Gauss-Jordan elimination, SWEEP) a 9 × 9 matrix of condition 10⁵ was inverted with a relative error of 0.3 in single precision.
+
+Without LAPACK, because that brings threads of its own, which wait in busy loops for cores that XLA's threads hold: in a
+training step of ProxProp on two cores `potrf` of 500 × 500 took 49 ms in place of 1.3, and even `trsm` of 63 × 63 took 2 ms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ravine.math.small_dense import UNROLLED, cholesky
+
+BLOCK = 64
+
+
+def inverse_factor(A: Any) -> jax.Array:
+    """M = L⁻¹ of a symmetric positive definite A = L Lᵀ; NaN where A is not definite.
+
+    Args:
+        A: (n, n).
+
+    Returns:
+        (n, n), lower triangular.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> inverse_factor(jnp.diag(jnp.array([4.0, 16.0]))).tolist()
+        [[0.5, 0.0], [0.0, 0.25]]
+    """
+    n = len(A)
+    if n <= UNROLLED:
+        return _written_out(A)
+    blocks = -(-n // (BLOCK if n > BLOCK else UNROLLED))
+    size = -(-n // blocks)
+    padded = blocks * size
+    extra = jnp.arange(padded) >= n  # ones on the diagonal of the last block
+    A = jnp.pad(A, (0, padded - n)) + jnp.diag(extra.astype(A.dtype))
+    row = jnp.arange(padded)
+
+    def eliminate(i: Any, T: Any) -> Any:
+        k = i * size
+        rows = lax.dynamic_slice_in_dim(T, k, size, 0)
+        R = _product(inverse_factor(lax.dynamic_slice_in_dim(rows, k, size, 1)), rows)
+        below = jnp.where(row >= k + size, R[:, :padded], 0)
+        return lax.dynamic_update_slice_in_dim(T - _product(below.T, R), R, k, 0)
+
+    T = jnp.concatenate([A, jnp.eye(padded, dtype=A.dtype)], 1)
+    return lax.fori_loop(0, blocks, eliminate, T)[:n, padded : padded + n]
+
+
+def _written_out(A: Any) -> jax.Array:
+    """M of a small A: L m_j = e_j by forward substitution for all columns j at once."""
+    n = len(A)
+    L = cholesky(A)
+    M: list[Any] = []
+    for i, e in enumerate(jnp.eye(n, dtype=A.dtype)):
+        M.append((e - sum((L[i][c] * M[c] for c in range(i)), jnp.zeros_like(e))) / L[i][i])
+    return jnp.stack(M)
+
+
+def _product(a: Any, b: Any) -> jax.Array:
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
