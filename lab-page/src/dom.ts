@@ -17,9 +17,9 @@ export function h<K extends keyof HTMLElementTagNameMap>(
 
 /** A sample of a pen's line. */
 export function swatch(pen: { colour: string; dash: number[] }): HTMLElement {
-  const line = `<line x1="0" y1="3" x2="28" y2="3" stroke="${pen.colour}" stroke-width="3" stroke-dasharray="${pen.dash.join(" ")}"/>`;
+  const line = `<line x1="0" y1="3" x2="22" y2="3" stroke="${pen.colour}" stroke-width="3" stroke-dasharray="${pen.dash.join(" ")}"/>`;
   const out = h("span", { class: "swatch" });
-  out.innerHTML = `<svg width="28" height="6" aria-hidden="true">${line}</svg>`;
+  out.innerHTML = `<svg width="22" height="6" aria-hidden="true">${line}</svg>`;
   return out;
 }
 

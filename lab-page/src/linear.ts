@@ -46,7 +46,7 @@ export class LinearPage {
   private build(): HTMLElement {
     const at = this.at, options = (values: (string | number)[], words: (v: any) => string, chosen: string | number) =>
       values.map((v) => h("option", { value: v, selected: v === chosen }, words(v)));
-    at.size = h("select", { id: "size", disabled: this.fixed, "aria-label": "grid", onchange: () => { this.s.size = Number(at.size.value); this.ask(); } }, ...options(this.meta.linear.sizes, (n) => `${n} × ${n} points`, this.s.size));
+    at.size = h("select", { id: "size", disabled: this.fixed, "aria-label": "grid", onchange: () => { this.s.size = Number(at.size.value); this.ask(); } }, ...options(this.meta.linear.sizes, (n) => `${n} × ${n}`, this.s.size));
     at.start = h("select", { id: "linstart", disabled: this.fixed, "aria-label": "start", onchange: () => { this.s.start = at.start.value; this.ask(); } }, ...options(this.meta.linear.starts, (s) => STARTS[s] ?? s, this.s.start));
     at.steps = h("select", { id: "linsteps", disabled: this.fixed, "aria-label": "steps", onchange: () => { this.s.steps = Number(at.steps.value); this.ask(); } }, ...options(STEPS, (n) => `${n} steps`, this.s.steps));
     at.what = h("select", { id: "what", "aria-label": "what the images show", onchange: () => { this.s.what = at.what.value; this.changed(); this.draw(); } },
