@@ -80,7 +80,9 @@ def main() -> None:
         times = sorted(measure(given.scene, methods, given.inputs))
         words = f"{len(methods)} methods"
         median = statistics.median(times)
-        print(f"{words:>24} {median:9.1f} {times[int(0.9 * len(times))]:9.1f} {times[-1]:9.1f}   {verdict(median, GOAL)}", flush=True)
+        print(
+            f"{words:>24} {median:9.1f} {times[int(0.9 * len(times))]:9.1f} {times[-1]:9.1f}   {verdict(median, GOAL)}", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,11 @@ def lab(
 
     if scene and scene not in SCENES:
         raise ValueError(f"unknown function {scene!r}{nearest(scene, SCENES)}")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"a port is a number from 0 to 65535, got {port}")
     if export is not None:
+        if not export.parent.is_dir():
+            raise ValueError(f"there is no folder {export.parent} to write {export.name} to")
         _prepare()
         from ravine.lab.export import CLASSICS
         from ravine.lab.export import export as write

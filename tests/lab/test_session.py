@@ -244,6 +244,10 @@ def test_it_listens_on_the_loopback_address_only():
 def test_the_command_refuses_what_it_does_not_know(capsys):
     assert run(["lab", "rosenbrok", "--no-browser"]) == 2
     assert "did you mean 'rosenbrock'" in capsys.readouterr().err
+    assert run(["lab", "--no-browser", "--port", "99999"]) == 2
+    assert "from 0 to 65535" in capsys.readouterr().err
+    assert run(["lab", "--export", "no such folder/scene.html"]) == 2
+    assert "there is no folder" in capsys.readouterr().err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
