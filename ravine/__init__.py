@@ -34,6 +34,7 @@ _NAMES: dict[str, str] = {
     "SmallDecrease": "ravine.core.stop",
     "SmallStep": "ravine.core.stop",
     "SoftmaxCrossEntropy": "ravine.math.loss",
+    "SparseStep": "ravine.methods.least_squares.sparse_step",
     "Status": "ravine.core.status",
     "StrongWolfe": "ravine.steps.wolfe",
     "Target": "ravine.core.stop",

@@ -21,6 +21,7 @@ from ravine.core.run import default_tolerance, is_traced, run
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
 from ravine.fitting.implicit import differentiable
+from ravine.fitting.sparsity import with_sparsity
 from ravine.fitting.statistics import Fitted, in_words, parameter_names
 from ravine.math.loss import RHO, Loss, SoftmaxCrossEntropy
 from ravine.methods.least_squares.linear_step import CholeskyStep, QRStep, lengths
@@ -35,6 +36,7 @@ def least_squares(
     bounds: Any = None,
     loss: Any = "linear",
     f_scale: Any = 1.0,
+    sparsity: Any = None,
     tol: float | None = None,
     stop: Stop | None = None,
     callback: Callable[[Result], Any] | None = None,
@@ -54,13 +56,17 @@ def least_squares(
         loss: "linear", "huber", "soft_l1", "cauchy", "arctan", "tukey", a `Loss`, or `SoftmaxCrossEntropy(labels)`, with which
             `fun` returns logits and steps are generalised Gauss-Newton's.
         f_scale: C, the size of a residual from which on a robust loss counts it as large.
+        sparsity: where the Jacobian may be other than zero: a SciPy sparse matrix, a BCOO or an array, m×n; or "probe", which finds
+            that by derivatives near x0. Columns that share no row are then made by one product, and steps solve sparse normal
+            equations. `result.why` says how many products there are and where the pattern is from.
         tol: on the optimality, ‖the part of r in the range of J‖ relative to ‖r‖; the square root of the machine precision if None.
             It says how far x is from the solution in units of the parameters' standard errors.
         stop: another criterion; `tol` is added to it if both are given.
         callback, history, resume: as in `minimize`.
 
     Raises:
-        ValueError: x0 outside the bounds, bounds that cross, an unknown loss or method, no residuals.
+        ValueError: x0 outside the bounds, bounds that cross, an unknown loss or method, no residuals; a pattern of another shape,
+            or one that misses an entry: the message has its place.
         TypeError: residuals that are not real numbers, a method in the place of args.
 
     Example:
@@ -78,6 +84,7 @@ def least_squares(
     lower, upper = box(bounds, layout, packed, chosen)
     problem = LeastSquares(fun, as_arrays(args), layout, lower, upper, as_loss(loss, f_scale))
     check(problem, packed)
+    chosen = chosen if sparsity is None else with_sparsity(chosen, problem, packed, sparsity)
     chosen, why = resolved(chosen, problem, packed)
     if stop is None:
         stop = Optimality(default_tolerance(packed.dtype) if tol is None else tol) | MaxSteps(5000)
@@ -137,8 +144,8 @@ def _blind(result: Result, problem: LeastSquares) -> str:
 
 
 def _where_not_finite(problem: LeastSquares, x: Any) -> str:
-    _, r, J = (np.asarray(v) for v in problem.jacobian(x))
     raw = np.asarray(problem.residual(x))
+    _, r, J = (np.asarray(v) for v in problem.jacobian(x)) if len(raw) * x.size <= 1e7 else (None, raw, raw[:, None])
     for what, values in (("residual", raw), ("row of the Jacobian", J.sum(axis=1)), ("corrected residual", r)):
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
