@@ -20,6 +20,9 @@ from ravine.core.result import Result
 from ravine.methods.least_squares.linear_step import lengths
 
 
+PARTS = 8
+
+
 class Fitted(Record):
     """What a result keeps of its problem, so that statistics can be made of it."""
 
@@ -143,14 +146,14 @@ def parameter_names(tree: Any) -> tuple[str, ...]:
 
 
 def in_words(direction: np.ndarray, names: tuple[str, ...]) -> str:
-    """A direction as a sum of the names that have a part in it, the largest part 1."""
+    """A direction as a sum of the names that have a part in it, the first `PARTS` of them, the largest part 1."""
     direction = direction / direction[np.argmax(np.abs(direction))]
-    words = ""
-    for i in np.flatnonzero(np.abs(direction) > 1e-6):
+    words, parts = "", np.flatnonzero(np.abs(direction) > 1e-6)
+    for i in parts[:PARTS]:
         size = abs(direction[i])
         sign = ("-" if direction[i] < 0 else "") if not words else (" - " if direction[i] < 0 else " + ")
         words += f"{sign}{'' if abs(size - 1) < 1e-6 else f'{size:.3g} '}{names[i]}"
-    return words
+    return words if len(parts) <= PARTS else f"{words} and {len(parts) - PARTS} more parameters"
 
 
 def fit_report(result: Any, least_correlation: float = 0.1) -> str:
