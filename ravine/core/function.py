@@ -44,11 +44,15 @@ class Function:
         except TypeError:
             raise TypeError(f"{name} carries a value that cannot be hashed; pass it through args instead") from None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    @property
+    def whole(self) -> Any:
+        """What was given, put together again."""
         treedef, traced, constants = self.form
         leaves = iter(self.leaves)
-        flat = [next(leaves) if t else c for t, c in zip(traced, constants, strict=True)]
-        return jax.tree.unflatten(treedef, flat)(*args, **kwargs)
+        return jax.tree.unflatten(treedef, [next(leaves) if t else c for t, c in zip(traced, constants, strict=True)])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.whole(*args, **kwargs)
 
     @property
     def name(self) -> str:

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.pairs import PairResidual
+
 
 class Variables(NamedTuple):
     """What is sought.
@@ -59,28 +61,48 @@ class Scene:
         projected = jax.vmap(project)(cameras[self.camera], points[self.point])
         return projected - jnp.asarray(self.observed, projected.dtype)
 
+    def pairs(self) -> PairResidual:
+        """The same residual, pair by pair: `least_squares(scene.pairs(), scene.x0, (scene.observed,))`."""
+        return PairResidual(reprojection, self.camera, self.point)
+
 
 def rotate(omega: jax.Array, x: jax.Array) -> jax.Array:
     """x (3,) turned by ‖ω‖ about ω (3,), with Rodrigues's formula; smooth at ω = 0.
 
     x cos θ + (ω × x) sin θ/θ + ω (ω·x) (1 − cos θ)/θ²
+
+    Written out by components: of many observations at once, XLA makes one loop of it, and none for each product.
     """
-    square = omega @ omega
+    (a, b, c), (u, v, w) = omega, x
+    square = a * a + b * b + c * c
     small = square < jnp.finfo(square.dtype).eps  # there the series is exact to rounding
     theta = jnp.sqrt(jnp.where(small, 1, square))
     sinc = jnp.where(small, 1 - square / 6, jnp.sin(theta) / theta)
     half = jnp.where(small, 1 - square / 24, jnp.sin(theta / 2) / (theta / 2))
     versine = half**2 / 2  # (1 − cos θ)/θ² without cancellation
-    return x * (1 - square * versine) + jnp.cross(omega, x) * sinc + omega * (omega @ x) * versine
+    along, cosine = (a * u + b * v + c * w) * versine, 1 - square * versine
+    return jnp.stack(
+        [
+            u * cosine + (b * w - c * v) * sinc + a * along,
+            v * cosine + (c * u - a * w) * sinc + b * along,
+            w * cosine + (a * v - b * u) * sinc + c * along,
+        ]
+    )
 
 
 def project(camera: jax.Array, x: jax.Array) -> jax.Array:
     """Where a camera (9,) sees a point (3,): pixels from the middle of the image, (2,)."""
-    omega, t, (f, k1, k2) = camera[:3], camera[3:6], camera[6:]
-    P = rotate(omega, x) + t
-    p = -P[:2] / P[2]
-    square = p @ p
-    return f * (1 + square * (k1 + square * k2)) * p
+    f, k1, k2 = camera[6:]
+    P = rotate(camera[:3], x) + camera[3:6]
+    p, q = -P[0] / P[2], -P[1] / P[2]
+    square = p * p + q * q
+    scale = f * (1 + square * (k1 + square * k2))
+    return jnp.stack([scale * p, scale * q])
+
+
+def reprojection(camera: jax.Array, x: jax.Array, observed: jax.Array) -> jax.Array:
+    """Where a camera (9,) sees a point (3,), less where it was seen, (2,) pixels."""
+    return project(camera, x) - observed.astype(x.dtype)
 
 
 def read(path: str | os.PathLike[str]) -> Scene:

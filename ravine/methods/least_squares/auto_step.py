@@ -10,6 +10,7 @@ from ravine.methods.least_squares.gram import costs
 from ravine.methods.least_squares.kernel_step import KernelStep
 from ravine.methods.least_squares.linear_step import CholeskyStep, DualStep, LinearStep, Local, QRStep
 from ravine.methods.least_squares.pcg_step import PCGStep
+from ravine.methods.least_squares.schur_step import SchurStep, unfit
 
 # Up to this many operations QR's accuracy costs less than a tenth of a second.
 QR_BELOW = 1e9
@@ -19,7 +20,7 @@ DENSE_BELOW, BYTES_BELOW = 1e12, 4e9
 
 class AutoStep(LinearStep):
     """QR where it is cheap, Cholesky of the smaller of JᵀJ and JJᵀ where it is not (layer by layer for a network), conjugate
-    gradients where J is too large.
+    gradients where J is too large; the Schur complement for a larger `PairResidual`.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -35,6 +36,8 @@ class AutoStep(LinearStep):
             if cost is not None and cost.pays(m, x.dtype.itemsize, DENSE_BELOW, BYTES_BELOW):
                 layers = f"{cost.layers} layers, each with one scale"
                 return KernelStep(), f"{m} residuals of {n} parameters: minimum-norm steps from the {m}×{m} kernel of {layers}"
+        if 2 * m * n * n > QR_BELOW and not unfit(problem):
+            return SchurStep().chosen(problem, x)
         if m * n * min(m, n) > DENSE_BELOW or m * n * x.dtype.itemsize > BYTES_BELOW:
             return PCGStep(), f"conjugate gradients: the {m}×{n} Jacobian is too large to be made"
         if m < n:
