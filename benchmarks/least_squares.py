@@ -5,9 +5,11 @@
     python benchmarks/least_squares.py batch --x64  # the same in float64
     python benchmarks/least_squares.py network      # a step of Levenberg-Marquardt on a network, float32: 64 residuals
     python benchmarks/least_squares.py network --large  # 512 residuals of 78,601 parameters
+    python benchmarks/least_squares.py bundle problem-16-22106-pre.txt.gz  # cameras and points, beside Ceres in C++
+    python benchmarks/least_squares.py sparse       # a long chain: sparse normal equations beside conjugate gradients and SciPy
 
 Contenders take turns in one process, the best of all rounds counts, and the figure that means something is the ratio.
-Needs `pip install optimistix jaxopt scipy`.
+Needs `pip install optimistix jaxopt scipy`; `bundle` needs g++ and Ceres (`apt-get install g++ libceres-dev`).
 """
 
 from __future__ import annotations
@@ -263,17 +265,87 @@ def network(rounds, examples, inputs, hidden):
         print(f"optimistix and jaxopt need n×n matrices, {4 * n**2 / 1e9:.0f} GB each")
 
 
+def bundle(rounds, path):
+    """Bundle adjustment, to a relative decrease of 1e-10: Levenberg-Marquardt from the same first damping, the same two cores."""
+    import ceres_bal
+
+    from ravine.problems.bundle_adjustment import read
+
+    scene = read(path)
+    pairs = scene.pairs()
+    method = rv.LevenbergMarquardt(linear=rv.SchurStep(), damping=rv.Nielsen(1e-4))  # Ceres starts with a radius of 1e4
+
+    def solve(stop):
+        return rv.least_squares(pairs, scene.x0, (scene.observed,), method=method, stop=stop | rv.MaxSteps(100))
+
+    began = time.perf_counter()
+    end = solve(rv.SmallDecrease(1e-10))
+    print(f"ravine: {end.why}; cost {end.fun:.4f} after {end.nit} steps; first call {time.perf_counter() - began:.1f} s")
+    near = rv.Target(float(end.fun) * (1 + 1e-6))
+    times = {}
+    for _ in range(rounds):
+        theirs = ceres_bal.run(path, "dense_schur")
+        first = next(seconds for seconds, cost in theirs["costs"] if cost <= theirs["final_cost"] * (1 + 1e-6))
+        row = {
+            "to the end": (timed(lambda: solve(rv.SmallDecrease(1e-10)).x), 1e3 * theirs["seconds"]),
+            "to 1 + 1e-6 of the cost": (timed(lambda: solve(near).x), 1e3 * first),
+        }
+        for name, (ours, other) in row.items():
+            best = times.get(name, (float("inf"), float("inf")))
+            times[name] = min(ours, best[0]), min(other, best[1])
+    print(f"Ceres: cost {theirs['initial_cost']:.4f} to {theirs['final_cost']:.4f} in {theirs['iterations']} steps")
+    for name, (ours, other) in times.items():
+        goal = f"goal 2{'' if ours / other <= 2 else '  missed'}"
+        print(f"{name:<26} ravine {ours:7.0f} ms   Ceres {other:7.0f} ms   ravine / Ceres {ours / other:.2f}   {goal}")
+
+
+def sparse(rounds, n=20_000):
+    """A chain of n parameters, 2n − 1 residuals: each depends on two neighbours."""
+    import scipy.sparse
+
+    def chain(x):
+        return jnp.concatenate([3 * (x[1:] - x[:-1] ** 2), 1 - x[:-1], 0.3 * jnp.sin(x[-1:])])
+
+    i = np.arange(n - 1)
+    rows, columns = np.concatenate([i, i, n - 1 + i, [2 * n - 2]]), np.concatenate([i, i + 1, i, [n - 1]])
+    pattern = scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(2 * n - 1, n))
+    start = np.full(n, 0.5)
+    residual = jax.jit(chain)
+    slopes = jax.jit(lambda x: jnp.concatenate([-6 * x[:-1], jnp.full(n - 1, 3.0), jnp.full(n - 1, -1.0), 0.3 * jnp.cos(x[-1:])]))
+
+    def jacobian(x):
+        return scipy.sparse.csr_array((np.asarray(slopes(x)), (rows, columns)), shape=pattern.shape)
+
+    cg = rv.LevenbergMarquardt(linear=rv.PCGStep(), damping=rv.Nielsen())
+    contenders = {
+        "ravine": lambda: rv.least_squares(chain, start, sparsity=pattern, tol=1e-6),
+        "ravine, conjugate gradients": lambda: rv.least_squares(chain, start, method=cg, tol=1e-6),
+        "SciPy trf with lsmr": lambda: scipy.optimize.least_squares(
+            lambda x: np.asarray(residual(x)), start, jacobian, method="trf", tr_solver="lsmr", x_scale="jac"
+        ),
+    }
+    for name, run in contenders.items():
+        end = run()
+        print(f"{name:<34} {float(end.fun if hasattr(end, 'nit') else end.cost):.12g}  {end.message}")
+    table(sparse.__doc__, race({name: lambda run=run: run().x for name, run in contenders.items()}, rounds), {})
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("which", choices=["single", "batch", "network"])
+    parser.add_argument("which", choices=["single", "batch", "network", "bundle", "sparse"])
+    parser.add_argument("path", nargs="?", help="bundle: a file of Bundle Adjustment in the Large")
     parser.add_argument("--x64", action="store_true", help="batch in float64")
     parser.add_argument("--large", action="store_true", help="network of 512 residuals")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    jax.config.update("jax_enable_x64", given.which == "single" or given.x64)
+    jax.config.update("jax_enable_x64", given.which in ("single", "bundle", "sparse") or given.x64)
     if given.which == "single":
         single(20 * given.rounds)
     elif given.which == "network":
         network(given.rounds, *((512, 784, 100) if given.large else (64, 51, 48)))
+    elif given.which == "bundle":
+        bundle(given.rounds, given.path)
+    elif given.which == "sparse":
+        sparse(given.rounds)
     else:
         batch(given.rounds, np.float64 if given.x64 else np.float32)
