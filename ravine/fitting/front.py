@@ -21,10 +21,11 @@ from ravine.core.run import default_tolerance, is_traced, run
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
 from ravine.fitting.implicit import differentiable
-from ravine.fitting.sparsity import with_sparsity
+from ravine.fitting.sparsity import missed, with_sparsity
 from ravine.fitting.statistics import Fitted, in_words, parameter_names
 from ravine.math.loss import RHO, Loss, SoftmaxCrossEntropy
 from ravine.methods.least_squares.linear_step import CholeskyStep, QRStep, lengths
+from ravine.methods.least_squares.sparse_step import SparseStep
 
 
 def least_squares(
@@ -108,8 +109,15 @@ def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
     remark = result.remark
     if result.code == Status.NONFINITE:
         remark = f"{remark} {_where_not_finite(problem, layout.pack(result.x))}".strip()
-    blind = _blind(result, problem)
-    return dataclasses.replace(result, aux=fitted, remark=f"{remark} {blind}".strip())
+    more = _blind(result, problem) or _unknown(result, problem)
+    return dataclasses.replace(result, aux=fitted, remark=f"{remark} {more}".strip())
+
+
+def _unknown(result: Result, problem: LeastSquares) -> str:
+    """An entry of J at the end that a sparse step did not know of, though there was none near the start; "" if there is none."""
+    step, layout = getattr(result.method, "linear", None), problem.layout
+    missing = missed(problem, step, layout.pack(result.x)) if isinstance(step, SparseStep) and layout is not None else ""
+    return f"The sparsity misses an entry that is not zero here: {missing}; steps were poorer for it." if missing else ""
 
 
 def _blind(result: Result, problem: LeastSquares) -> str:

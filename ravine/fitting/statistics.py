@@ -19,7 +19,6 @@ from ravine.core.pytree import Record, part
 from ravine.core.result import Result
 from ravine.methods.least_squares.linear_step import lengths
 
-
 PARTS = 8
 
 

@@ -104,6 +104,16 @@ def test_a_pattern_that_misses_an_entry_is_refused_with_its_place(row, column):
         rv.least_squares(chain, np.zeros(N), sparsity=wrong)
 
 
+def test_an_entry_that_shows_only_on_the_way_is_said_at_the_end():
+    def late(x):
+        return jnp.stack([x[0] - 5, jnp.where(x[0] > 3, x[1] - 1, 0), 0.5 * x[1]])
+
+    for sparsity in ("probe", np.array([[1, 0], [0, 0], [0, 1]])):
+        r = rv.least_squares(late, np.zeros(2), sparsity=sparsity)
+        np.testing.assert_allclose(r.x, [5, 0.8], rtol=1e-5)  # steps are poor, the gradient is right
+        assert "misses an entry that is not zero here: residual 1 has the derivative 1 with respect to x[1]" in r.message
+
+
 def test_misuse_is_refused_with_the_cure():
     with pytest.raises(ValueError, match="shape 3×3"):
         rv.least_squares(chain, np.zeros(N), sparsity=np.eye(3))
