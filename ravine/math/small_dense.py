@@ -40,14 +40,25 @@ def solve_cholesky(A: Any, b: Any) -> Any:
         >>> solve_cholesky(A, jnp.array([5.0, 3.0])[:, None] * jnp.ones(3)).round(3)[:, 0].tolist()
         [1.0, 1.0]
     """
-    n, L = A.shape[0], cholesky(A)
-    y: list[Any] = []
-    for i in range(n):
-        y.append((b[i] - sum((L[i][c] * y[c] for c in range(i)), jnp.zeros_like(b[i]))) / L[i][i])
-    x: list[Any] = [None] * n
+    L = cholesky(A)
+    return backwards(L, forwards(L, b))
+
+
+def forwards(L: list[list[Any]], b: Any) -> Any:
+    """L⁻¹ b for a lower factor as `cholesky` gives it and b (n, k)."""
+    z: list[Any] = []
+    for i in range(len(L)):
+        z.append((b[i] - sum((L[i][j] * z[j] for j in range(i)), jnp.zeros_like(b[i]))) / L[i][i])
+    return jnp.stack(z)
+
+
+def backwards(L: list[list[Any]], b: Any) -> Any:
+    """L⁻ᵀ b, the same way."""
+    n = len(L)
+    z: list[Any] = [None] * n
     for i in reversed(range(n)):
-        x[i] = (y[i] - sum((L[c][i] * x[c] for c in range(i + 1, n)), jnp.zeros_like(b[i]))) / L[i][i]
-    return jnp.stack(x)
+        z[i] = (b[i] - sum((L[j][i] * z[j] for j in range(i + 1, n)), jnp.zeros_like(b[i]))) / L[i][i]
+    return jnp.stack(z)
 
 
 def solve_spd(A: Any, b: Any) -> Any:
