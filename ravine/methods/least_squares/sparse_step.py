@@ -51,8 +51,8 @@ class SparseStep(LinearStep):
             raise ValueError("SparseStep needs the pattern of J: call least_squares(…, sparsity=pattern) or sparsity='probe'")
         entries = "" if isinstance(self.columns, jax.core.Tracer) else f"{np.sum(np.asarray(self.columns) < x.size)} entries in "
         m, n = problem.sizes(x)
-        what = f"sparse normal equations: {entries}the {m}×{n} Jacobian, seen by {len(self.columns)} products"
-        return self, f"{what}; {self.note}"
+        products = f"{len(self.columns)} product{'' if len(self.columns) == 1 else 's'}"
+        return self, f"sparse normal equations: {entries}the {m}×{n} Jacobian, seen by {products}; {self.note}"
 
     def compressed(self, problem: LeastSquares, x: Any) -> tuple[Any, Any]:
         """The compressed J, and Jᵀr."""
