@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import re
@@ -71,8 +72,8 @@ def compare(
     say = tell or (lambda line: None)
     described = load_problem(problem)
     if target is not None:
-        import dataclasses
-
+        if isinstance(target, bool) or not isinstance(target, int | float | np.number):
+            raise ValueError(f"target must be a number, the value that counts as solved, got {target!r}")
         described = dataclasses.replace(described, target=float(target))
     for name, value in (("seeds", seeds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -90,10 +90,11 @@ class Held:
         steps: int | None = None,
     ):
         n = examples(data)
-        if size is not None and not 1 <= size <= n:
+        if size is not None and (isinstance(size, bool) or int(size) != size or not 1 <= size <= n):
             raise ValueError(
-                f"batch_size={size} must be between 1 and the {n} examples that there are; None takes them all at once"
+                f"batch_size={size} must be between 1 and the {n} examples that there are, a whole number; None takes all at once"
             )
+        size = None if size is None else int(size)
         if ragged not in ("drop", "keep"):
             raise ValueError(f'ragged must be "drop" or "keep", got {ragged!r}')
         self.loss, self.layout, self.key, self.n, self.size = loss, layout, key, n, size or n

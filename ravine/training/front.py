@@ -114,6 +114,8 @@ def train(
 
     if key is None or isinstance(key, int | np.integer):
         key = jax.random.key(0 if key is None else key)
+    if not isinstance(key, jax.Array):
+        raise TypeError(f"key must be a seed (a whole number) or a JAX key, got {key!r}")
     _at_least_one("epochs", epochs)
     _at_least_one("steps", steps)
     feed: Held | Streamed
@@ -144,6 +146,7 @@ def train(
     if validation is not None:
         examples(validation, "validation")
         validation = jax.tree.map(jnp.asarray, validation)
+        check_loss(fun, params, validation, "validation")
         evaluate = Evaluation(of_arrays(together(loss, metrics), constants), arrays)
     elif metrics is not None:
         raise ValueError("metrics are averaged over validation data: pass validation=(inputs, labels)")

@@ -46,14 +46,14 @@ def of_arrays(fun: Callable[..., Any], constants: Any) -> Function:
     return Function(fun if constants is None else Assembled(Function(fun), *constants))
 
 
-def check_loss(loss: Function, params: Any, batch: Any) -> None:
-    """Traces the loss once, so that what is wrong is said in a sentence before anything compiles."""
+def check_loss(loss: Function, params: Any, batch: Any, what: str = "a batch") -> None:
+    """Traces the loss once on these shapes, so that what is wrong is said in a sentence before anything compiles."""
     try:
         value = jax.eval_shape(_call, loss, params, batch)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
         shapes = jax.tree.map(lambda v: f"{v.dtype}{list(v.shape)}", batch)
         why = str(error).strip().split("\n")[0]
-        raise ValueError(f"loss(params, batch) fails on a batch of {shapes}: {why}") from error
+        raise ValueError(f"loss(params, batch) fails on {what} of {shapes}: {why}") from error
     if getattr(value, "shape", None) != ():
         raise ValueError(f"loss must return a scalar, the mean over the batch, got {jax.tree.map(jnp.shape, value)}: average it")
     if not jnp.issubdtype(value.dtype, jnp.floating):

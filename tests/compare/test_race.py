@@ -142,6 +142,7 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.compare("sphere", ["adam[lr=-1]"]), r"Adam: lr must be greater than 0, got lr=-1"),
         (lambda: rv.compare("sphere", budget="soon"), r'budget \'soon\' cannot be read; write "20epochs", "1000steps" or "60s"'),
         (lambda: rv.compare("sphere", budget="3epochs"), r"has no data, so no epochs; write steps"),
+        (lambda: rv.compare("sphere", target="low"), r"target must be a number, the value that counts as solved, got 'low'"),
         (lambda: rv.compare("sphere", seeds=0), r"seeds must be a whole number of at least 1, got 0"),
         (lambda: rv.compare("sphere[n=0]"), r"n"),
         (lambda: rv.compare("rosenbrock[m=3]"), r"problem 'rosenbrock' has no parameter 'm'"),

@@ -23,6 +23,9 @@ def test_data(loss, start, line):
     refused(TypeError, "data must be arrays, an iterable of batches", loss, start, 3.0, **given)
     refused(ValueError, "batch_size=65 must be between 1 and the 64 examples", loss, start, line, batch_size=65, epochs=1)
     refused(ValueError, "batch_size=0", loss, start, line, batch_size=0, epochs=1)
+    refused(ValueError, "batch_size=8.5 must be .* a whole number", loss, start, line, batch_size=8.5, epochs=1)
+    refused(ValueError, "batch_size=True must be .* a whole number", loss, start, line, batch_size=True, epochs=1)
+    refused(TypeError, "key must be a seed .* or a JAX key, got 'one'", loss, start, line, key="one", **given)
     refused(ValueError, 'ragged must be "drop" or "keep"', loss, start, line, ragged="pad", **given)
 
 
@@ -68,6 +71,15 @@ def test_validation_and_metrics(loss, start, line):
     refused(ValueError, "pass validation=", loss, start, line, epochs=1, metrics=loss)
     refused(TypeError, "metrics must be a function", loss, start, line, epochs=1, metrics=3, validation=line)
     refused(ValueError, "validation is empty", loss, start, line, epochs=1, validation=(x[:0], y[:0]))
+    refused(
+        ValueError,
+        r"loss\(params, batch\) fails on validation of \('float32\[64, 3\]',\): ",
+        loss,
+        start,
+        line,
+        epochs=1,
+        validation=(x,),
+    )
     refused(ValueError, r"validation\[0\] has 64", loss, start, line, epochs=1, validation=(x, y[1:]))
     wide = {"wide": lambda params, batch: batch[0] @ params["w"]}
     refused(ValueError, "metric wide must be a scalar", loss, start, line, epochs=1, validation=line, metrics=wide)
