@@ -95,7 +95,7 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     if before is not None and "decrease" in needs:
         change = (method.value(before) - f) / jnp.maximum(1, jnp.abs(f))
         decrease = jnp.where(accepted, change, decrease)
-    evaluations = jnp.maximum(carry.work[work.NAMES.index("f")], carry.work[work.NAMES.index("g")])
+    evaluations = jnp.maximum(carry.work[work.NAMES.index("f")], carry.work[work.NAMES.index("g")]) if "evaluations" in needs else 0
     view = View(carry.k, carry.nit, f, optimality, scale, step, decrease, accepted, seconds, evaluations)
     asked = jnp.where(accepted, stop.code(view), jnp.int32(0))
     broken = jnp.where(jnp.isfinite(f), 0, jnp.where(f == -jnp.inf, Status.UNBOUNDED, Status.NONFINITE))

@@ -87,10 +87,12 @@ class Layout:
             )
         if self.is_vector:
             dtype = self.dtype if cast else None
-            flat = [jnp.ravel(jnp.asarray(v, dtype)) for v in leaves]
+            # NumPy's arrays are packed by NumPy: an operation of `jnp` outside a program is a program of its own.
+            xp: Any = np if all(isinstance(v, np.ndarray) for v in leaves) else jnp
+            flat = [xp.ravel(xp.asarray(v, dtype)) for v in leaves]
             if not flat:
                 return jnp.zeros(0, self.dtype)
-            return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+            return flat[0] if len(flat) == 1 else xp.concatenate(flat)
         return tuple(
             jnp.asarray(leaves[g[0]]) if len(g) == 1 else jnp.concatenate([jnp.ravel(leaves[i]) for i in g]) for g in self.groups
         )

@@ -18,7 +18,7 @@ class Method(Record):
         solves: the oracles that it needs; checked once, before tracing.
         layout: how it sees the parameters: one "vector", arrays in "groups", "leaves" one by one, or the "tree" as it is.
         randomised: `step` takes a key as its last argument.
-        monotone: the value never rises at an accepted step, so the last point is the best one.
+        monotone: the value never rises at an accepted step beyond what rounding hides, so the last point is the best one.
         takes_bounds: whether it keeps to bounds.
         practical_up_to: parameters above which it is no longer practical (an n×n matrix, its eigenvalues), or None.
     """
@@ -48,7 +48,7 @@ class Method(Record):
 
     def optimality(self, problem: Any, s: Any) -> Any:
         """Zero exactly at a solution: |∇f|∞, a projected gradient, a KKT or fixed-point residual."""
-        return jnp.max(jnp.abs(s.g), initial=0.0)
+        return largest(s.g)
 
     def scale(self, problem: Any, s: Any) -> Any:
         """What the optimality is relative to: max(1, |f|) / max(1, |x|∞).

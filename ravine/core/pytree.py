@@ -11,6 +11,7 @@ compared by value. A field is one of
 from __future__ import annotations
 
 import dataclasses
+import functools
 import numbers
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -201,8 +202,16 @@ def computing(x: Any) -> jax.Array:
     return x.astype(widest(x.dtype))
 
 
+def select(predicate: Any, yes: Any, no: Any) -> Any:
+    """One of two trees."""
+    return jax.tree.map(lambda a, b: jnp.where(predicate, a, b), yes, no)
+
+
 def largest(tree: Any) -> jax.Array:
     """The largest absolute value in a tree, in float32 or wider."""
-    parts = [jnp.max(jnp.abs(computing(v)), initial=0.0) for v in jax.tree.leaves(tree)]
+    # One `reduce` from 0: `jnp.max(…, initial=0)` is a reduction and a maximum after it, two loops of a processor.
+    parts = [
+        jax.lax.reduce(jnp.abs(v), np.zeros((), v.dtype), jax.lax.max, range(v.ndim)) for v in map(computing, jax.tree.leaves(tree))
+    ]
     wide = widest(*(v.dtype for v in parts))
-    return jnp.max(jnp.stack([v.astype(wide) for v in parts]))
+    return functools.reduce(jnp.maximum, (v.astype(wide) for v in parts))

@@ -124,7 +124,8 @@ class Result:
         return self.stop.reason(view) if int(self.stop.code(view)) == status else ""
 
     def _count(self, name: str) -> Any:
-        v = self.counts[..., counts.NAMES.index(name)]
+        table = self.counts if isinstance(self.counts, jax.core.Tracer) else np.asarray(self.counts)
+        v = table[..., counts.NAMES.index(name)]
         return v if isinstance(v, jax.core.Tracer) or np.ndim(v) else int(v)
 
     @property

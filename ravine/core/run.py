@@ -181,14 +181,15 @@ def outcome(
         best = chosen = here
     else:
         # Before any finite value was seen, best is x0 itself: value and optimality are those of the state.
-        none_yet = ~jnp.isfinite(best.f)
-        succeeded = (carry.status >= Status.CONVERGED) & (carry.status <= Status.TARGET)
         if is_traced(carry):
+            none_yet = ~jnp.isfinite(best.f)
+            succeeded = (carry.status >= Status.CONVERGED) & (carry.status <= Status.TARGET)
             best = jax.tree.map(lambda a, b: jnp.where(none_yet, a, b), here, best)._replace(x=best.x)
             chosen = jax.tree.map(lambda a, b: jnp.where(succeeded, a, b), here, best)
         else:
-            best = here._replace(x=best.x) if bool(none_yet) else best
-            chosen = here if bool(succeeded) else best
+            # On the host with Python's numbers: every operation of `jnp` would be a program to compile.
+            best = best if np.isfinite(float(best.f)) else here._replace(x=best.x)
+            chosen = here if Status.CONVERGED <= int(carry.status) <= Status.TARGET else best
     return Result(
         x=unpack(chosen.x),
         fun=chosen.f,

@@ -196,6 +196,7 @@ class MaxEvaluations(Stop):
     """MAX_STEPS after `n` evaluations of f or its gradient, line searches included."""
 
     n: int = hyper(1000, 1, 1e9, log=True, valid=">=0", doc="number of evaluations")
+    needs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
 
     def code(self, view: View) -> Any:
         return _when(view.evaluations >= self.n, Status.MAX_STEPS)

@@ -129,7 +129,37 @@ def cond(predicate: Any, yes: Callable[..., Any], no: Callable[..., Any], *opera
     """`jax.lax.cond` that counts the work of the branch taken."""
     if _current() is None:
         return lax.cond(predicate, yes, no, *operands)
+    tallies: dict[str, Tally] = {}
 
+    def noted(name: str, branch: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*ops: Any) -> Any:
+            with tallied() as tallies[name]:
+                value = branch(*ops)
+            if tallies[name].traced is not None:
+                raise _Looped
+            return value
+
+        return run
+
+    # Counts known while tracing need not go through the branches: most conditions count nothing, or the same on both sides.
+    try:
+        value = lax.cond(predicate, noted("yes", yes), noted("no", no), *operands)
+    except _Looped:
+        return _cond_with_loops(predicate, yes, no, *operands)
+    one, other = tallies["yes"], tallies["no"]
+    if one.static != other.static:
+        count_vector(jnp.where(predicate, one.vector(), other.vector()))
+    else:
+        for name, n in one.static.items():
+            count(name, n)
+    return value
+
+
+class _Looped(Exception):
+    """A branch has a loop whose work is known only when it has run."""
+
+
+def _cond_with_loops(predicate: Any, yes: Callable[..., Any], no: Callable[..., Any], *operands: Any) -> Any:
     def counted(branch: Callable[..., Any]) -> Callable[..., Any]:
         def run(*ops: Any) -> Any:
             with tallied() as tally:

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ravine.math.rows import Rows
+
 
 def curvature_is_positive(s: Any, y: Any) -> Any:
     """Whether sᵀy > 0 beyond rounding, so that an update stays positive definite."""
@@ -24,8 +26,8 @@ def first_scale(s: Any, y: Any) -> Any:
     return (s @ y) / (y @ y)
 
 
-def bfgs_inverse(H: Any, s: Any, y: Any) -> Any:
-    """The BFGS update of an inverse Hessian in O(n²).
+def bfgs_inverse(H: Rows, s: Any, y: Any, scale: Any = 1) -> Rows:
+    """The BFGS update of an inverse Hessian, which is `scale` H, in O(n²).
 
         H⁺ = (I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ,   ρ = 1 / yᵀs        (the book's form [1, (6.17)], O(n³) as it stands)
            = H − ρ (s uᵀ + u sᵀ) + ρ (1 + ρ yᵀu) s sᵀ,   u = H y
@@ -33,6 +35,6 @@ def bfgs_inverse(H: Any, s: Any, y: Any) -> Any:
     [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006).
     """
     rho = 1 / (y @ s)
-    u = H @ y
+    u = scale * (H @ y)
     v = 0.5 * (1 + rho * (y @ u)) * s - u
-    return H + rho * (s[:, None] * v[None, :] + v[:, None] * s[None, :])
+    return H.plus(scale, rho * s, v)

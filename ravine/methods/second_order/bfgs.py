@@ -17,7 +17,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ravine.core.pytree import part
+from ravine.core.pytree import part, select
+from ravine.math.rows import rows
 from ravine.math.secant import bfgs_inverse, curvature_is_positive, first_scale
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
@@ -40,11 +41,11 @@ class BFGS(LineSearchDescent):
     search: LineSearch = part(factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Any:
-        return jnp.eye(x.size, dtype=x.dtype)
+        return rows(jnp.eye(x.size, dtype=x.dtype))
 
     def learn(self, H: Any, fresh: Any, s: Any, y: Any, g: Any) -> Any:
-        H = jnp.where(fresh, first_scale(s, y), 1) * H
-        return jnp.where(curvature_is_positive(s, y), bfgs_inverse(H, s, y), H)
+        updated = bfgs_inverse(H, s, y, jnp.where(fresh, first_scale(s, y), 1))
+        return select(curvature_is_positive(s, y), updated, H)
 
     def direction(self, H: Any, g: Any) -> Any:
-        return -H @ g
+        return -(H @ g)

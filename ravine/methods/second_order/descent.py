@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from ravine.core import work
 from ravine.core.method import Method
 from ravine.core.problem import Objective
+from ravine.core.pytree import largest, select
 from ravine.core.status import Status
 from ravine.math.box import project, projected_gradient, relative_gradient
 from ravine.steps.line_search import Line, rounding
@@ -63,6 +63,7 @@ class LineSearchDescent(Method):
     """
 
     learns: ClassVar[bool] = True
+    monotone = True
 
     def blank(self, x: Any) -> Any:
         """What is known at the start."""
@@ -94,7 +95,7 @@ class LineSearchDescent(Method):
         memory, p = self.look(problem, self.blank(x), no, x, g)
         t = _unit(p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
-        inf, least = jnp.full_like(f, jnp.inf), jnp.max(jnp.abs(g), initial=0.0)
+        inf, least = jnp.full_like(f, jnp.inf), largest(g)
         return State(x, f, g, p, line, memory, fresh, inf, jnp.zeros_like(f), jnp.int32(0), f, least, ~no, no)
 
     def step(self, problem: Objective, s: State) -> State:
@@ -104,36 +105,37 @@ class LineSearchDescent(Method):
         line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
         noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.origin.m + m))
         failed = line.failed | ~(line.origin.m <= 0)
-        accepted = line.accepted & ~failed
+        again = s._replace(line=line, accepted=jnp.bool_(False), failed=jnp.bool_(False))
+        return work.cond(line.accepted | failed, lambda: self.turn(problem, s, x, f, g, noise, ~failed), lambda: again)
 
+    def turn(self, problem: Objective, s: State, x: Any, f: Any, g: Any, noise: Any, accepted: Any) -> State:
+        """The next direction, from the trial point that was accepted or, where the search has failed, from where it began."""
         # What is learned from an accepted trial; everything is forgotten when the search has failed.
         learned = self.learn(s.memory, s.fresh, x - s.x, g - s.g, g)
-        memory = _select(accepted, learned, _select(failed, self.blank(s.x), s.memory))
-        x, f, g = _select(accepted, (x, f, g), (s.x, s.f, s.g))
-        fresh = jnp.where(accepted, False, s.fresh | failed)
+        memory = select(accepted, learned, self.blank(s.x))
+        x, f, g = select(accepted, (x, f, g), (s.x, s.f, s.g))
+        fresh = ~accepted
 
-        # The next direction, or the same one with another t.
-        turn = accepted | failed
-        memory, p = work.cond(turn, lambda: self.look(problem, memory, fresh, x, g), lambda: (memory, s.p))
+        memory, p = self.look(problem, memory, fresh, x, g)
         slope = g @ p
         t = jnp.where(fresh, _unit(p), self.first_trial(s, f, slope))
-        now = jnp.max(jnp.abs(g), initial=0.0)
+        now = largest(g)
         gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
         return State(
             x=x,
             f=f,
             g=g,
             p=p,
-            line=_select(turn, self.search.start(f, slope, t, self.longest(problem, x, p)), line),  # type: ignore[attr-defined]
+            line=self.search.start(f, slope, t, self.longest(problem, x, p)),  # type: ignore[attr-defined]
             memory=memory,
             fresh=fresh,
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
             noise=noise,
-            idle=jnp.where(turn, jnp.where(gained, 0, s.idle + 1), s.idle),
+            idle=jnp.where(gained, 0, s.idle + 1),
             lowest=jnp.minimum(s.lowest, f),
             least=jnp.minimum(s.least, now),
             accepted=accepted,
-            failed=failed & s.fresh,
+            failed=~accepted & s.fresh,
         )
 
     def optimality(self, problem: Any, s: State) -> Any:
@@ -141,7 +143,7 @@ class LineSearchDescent(Method):
 
     def slope_at(self, problem: Any, s: State) -> Any:
         """The largest element of the projected gradient."""
-        return jnp.max(jnp.abs(projected_gradient(s.x, s.g, problem.lower, problem.upper)), initial=0.0)
+        return largest(projected_gradient(s.x, s.g, problem.lower, problem.upper))
 
     def accepted(self, s: State) -> Any:
         return s.accepted
@@ -159,7 +161,3 @@ class LineSearchDescent(Method):
 def _unit(p: Any) -> Any:
     """The t at which t p is no longer than 1."""
     return jnp.minimum(1, 1 / jnp.sqrt(p @ p))
-
-
-def _select(predicate: Any, yes: Any, no: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(predicate, a, b), yes, no)

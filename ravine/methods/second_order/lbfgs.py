@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from ravine.core.pytree import part, static
+from ravine.core.pytree import part, select, static
+from ravine.math.rows import rows
 from ravine.math.secant import curvature_is_positive, first_scale
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
@@ -28,7 +29,7 @@ from ravine.steps.wolfe import StrongWolfe
 
 
 class Pairs(NamedTuple):
-    """The last m steps and gradient differences, oldest first, each (m, n); ρ = 1 / yᵀs, 0 in empty rows; and γ."""
+    """The last m steps and gradient differences, oldest first, each m rows; ρ = 1 / yᵀs, 0 in empty rows; and γ."""
 
     S: Any
     Y: Any
@@ -50,17 +51,13 @@ class LBFGS(LineSearchDescent):
     search: LineSearch = part(factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Pairs:
-        rows = jnp.zeros((self.memory, x.size), x.dtype)
-        return Pairs(rows, rows, jnp.zeros(self.memory, x.dtype), jnp.ones((), x.dtype))
+        empty = rows(jnp.zeros((self.memory, x.size), x.dtype))
+        return Pairs(empty, empty, jnp.zeros(self.memory, x.dtype), jnp.ones((), x.dtype))
 
     def learn(self, memory: Pairs, fresh: Any, s: Any, y: Any, g: Any) -> Pairs:
         good = curvature_is_positive(s, y)
-
-        def push(rows: Any, last: Any) -> Any:
-            return jnp.where(good, jnp.concatenate([rows[1:], last[None]]), rows)
-
-        S, Y, rho = push(memory.S, s), push(memory.Y, y), push(memory.rho, 1 / (y @ s))
-        return Pairs(S, Y, rho, jnp.where(good, first_scale(s, y), memory.gamma))
+        rho = jnp.append(memory.rho[1:], 1 / (y @ s))
+        return select(good, Pairs(memory.S.pushed(s), memory.Y.pushed(y), rho, first_scale(s, y)), memory)
 
     def direction(self, memory: Pairs, g: Any) -> Any:
         S, Y, rho, gamma = memory
@@ -75,6 +72,11 @@ class LBFGS(LineSearchDescent):
             beta = rho * (y @ r)
             return r + (alpha - beta) * s, None
 
-        q, alpha = lax.scan(backward, g, (S, Y, rho), reverse=True)
-        r, _ = lax.scan(forward, gamma * q, (S, Y, rho, alpha))
+        blocks, q, alphas = list(zip(S.blocks, Y.blocks, jnp.split(rho, S.cuts()), strict=True)), g, []
+        for block in reversed(blocks):
+            q, alpha = lax.scan(backward, q, block, reverse=True)
+            alphas.append(alpha)
+        r = gamma * q
+        for block, alpha in zip(blocks, reversed(alphas), strict=True):
+            r, _ = lax.scan(forward, r, (*block, alpha))
         return -r

@@ -1,0 +1,57 @@
+"""A small matrix as blocks of rows that the runtime finds small, too.
+
+XLA's runtime on a processor runs the kernels of a loop one after the other only where no array has more than 512 bytes; else it
+looks for kernels to run side by side, which costs 30 ns a kernel where the kernel itself takes 10. So one 10×10 matrix of float64
+in the state makes every iteration of a loop 2.7 times as long (BFGS on Rosenbrock's function in 10 variables: 285 µs as one matrix,
+106 µs as two blocks), and a matrix of up to `MOST` times that size is kept in blocks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+BYTES, MOST = 512, 4
+
+
+def bounds_of_blocks(shape: tuple[int, int], dtype: Any) -> list[int]:
+    """Where blocks of rows begin and end: one block if the matrix is small enough or would need more than `MOST`."""
+    rows, columns = shape
+    in_a_block = BYTES // max(1, columns * np.dtype(dtype).itemsize)
+    n = -(-rows // in_a_block) if in_a_block else MOST + 1
+    return [rows * i // n for i in range(n + 1)] if 1 < n <= MOST else [0, rows]
+
+
+class Rows(NamedTuple):
+    """A matrix as a tuple of blocks of its rows."""
+
+    blocks: tuple[Any, ...]
+
+    def __matmul__(self, v: Any) -> Any:
+        return joined([B @ v for B in self.blocks])
+
+    def plus(self, scale: Any, u: Any, v: Any) -> Rows:
+        """scale A + u vᵀ + v uᵀ."""
+        pieces = zip(self.blocks, *(jnp.split(w, self.cuts()) for w in (u, v)), strict=True)
+        return Rows(tuple(scale * B + (a[:, None] * v[None, :] + b[:, None] * u[None, :]) for B, a, b in pieces))
+
+    def pushed(self, v: Any) -> Rows:
+        """Without the first row, and with v as the last one."""
+        nexts = [*(B[:1] for B in self.blocks[1:]), v[None]]
+        return Rows(tuple(jnp.concatenate([B[1:], row]) for B, row in zip(self.blocks, nexts, strict=True)))
+
+    def cuts(self) -> list[int]:
+        """The rows at which a block ends and the next begins."""
+        return list(np.cumsum([len(B) for B in self.blocks])[:-1])
+
+
+def joined(pieces: Any) -> Any:
+    """The vectors one after the other."""
+    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces)
+
+
+def rows(A: Any) -> Rows:
+    """A in blocks of rows."""
+    return Rows(tuple(jnp.split(A, bounds_of_blocks(A.shape, A.dtype)[1:-1])))
