@@ -4,8 +4,8 @@
     python benchmarks/second_order.py first     # or one: first, steady, batch
 
 Every table is one run in which the contenders take turns; the figure that counts is the ratio. First calls are timed in fresh
-processes after a warm-up of JAX itself. Rosenbrock's function in 10 variables, float64; the batch has 4 variables and its own
-constants a lane.
+processes after a warm-up of JAX itself. Rosenbrock's function in 10 variables, float64; the batch has 4 variables and every lane its
+own steepness b. Its minimum is 0 for every b; in 4 variables there is a second, local one, where some lanes end for every solver.
 Needs `pip install optimistix jaxopt scipy`.
 """
 
@@ -24,8 +24,8 @@ import numpy as np
 LANES = 10_000
 
 
-def rosenbrock(x, a=1.0):
-    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (a - x[:-1]) ** 2)
+def rosenbrock(x, b=100.0):
+    return jnp.sum(b * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
 def rosenbrock_numpy(x):
@@ -151,18 +151,18 @@ def batch_table(rounds):
     import ravine as rv
 
     rng = np.random.default_rng(0)
-    x0, a = rng.normal(size=(LANES, 4)), rng.uniform(0.5, 1.5, LANES)
+    x0, b = rng.normal(size=(LANES, 4)), rng.uniform(50, 150, LANES)
     solver = optx.BFGS(rtol=1e-8, atol=1e-8)
 
     @jax.jit
     @jax.vmap
-    def theirs(x, a):
-        return optx.minimise(rosenbrock, solver, x, a, max_steps=10_000, throw=False).value
+    def theirs(x, b):
+        return optx.minimise(rosenbrock, solver, x, b, max_steps=10_000, throw=False).value
 
     runs = {
-        "ravine minimize_batch BFGS": lambda: jax.block_until_ready(rv.minimize_batch(rosenbrock, x0, (a,), "bfgs").x),
-        "ravine minimize_batch L-BFGS": lambda: jax.block_until_ready(rv.minimize_batch(rosenbrock, x0, (a,), "lbfgs").x),
-        "optimistix BFGS, vmap": lambda: jax.block_until_ready(theirs(x0, a)),
+        "ravine minimize_batch BFGS": lambda: jax.block_until_ready(rv.minimize_batch(rosenbrock, x0, (b,), "bfgs").x),
+        "ravine minimize_batch L-BFGS": lambda: jax.block_until_ready(rv.minimize_batch(rosenbrock, x0, (b,), "lbfgs").x),
+        "optimistix BFGS, vmap": lambda: jax.block_until_ready(theirs(x0, b)),
     }
     points = {n: np.asarray(run()) for n, run in runs.items()}
     seconds = {n: [] for n in runs}
@@ -174,14 +174,17 @@ def batch_table(rounds):
     best = {n: min(v) for n, v in seconds.items()}
     t = time.perf_counter()
     some = 100
-    for x, c in zip(x0[:some], a[:some], strict=True):
-        scipy.optimize.minimize(lambda x, c=c: np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (c - x[:-1]) ** 2), x, method="BFGS")
+    for x, c in zip(x0[:some], b[:some], strict=True):
+        scipy.optimize.minimize(lambda x, c=c: np.sum(c * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), x, method="BFGS")
     best["SciPy BFGS, a loop (from 100)"] = (time.perf_counter() - t) * LANES / some
     print(f"\n{LANES} problems of 4 variables, ms (least of {rounds}); goals: ≤ 0.3 of vmapped optimistix, ≤ 0.05 of a SciPy loop")
-    value = jax.jit(jax.vmap(rosenbrock))
+    look = jax.jit(jax.vmap(jax.value_and_grad(rosenbrock)))
     for n, s in best.items():
-        solved = f"{100 * np.mean(np.asarray(value(points[n], a)) < 1e-6):.1f} % at f < 10⁻⁶" if n in points else ""
-        print(f"  {n:30} {1e3 * s:9.1f}  {solved}")
+        told = ""
+        if n in points:
+            f, g = map(np.asarray, look(points[n], b))
+            told = f"{100 * np.mean(np.abs(g).max(1) < 1e-4):.2f} % at |∇f| < 10⁻⁴, {100 * np.mean(f < 1e-6):.2f} % at f < 10⁻⁶"
+        print(f"  {n:30} {1e3 * s:9.1f}  {told}")
     for n in list(runs)[:2]:
         peers = best["optimistix BFGS, vmap"], best["SciPy BFGS, a loop (from 100)"]
         print(f"  {n}: {best[n] / peers[0]:.2f} of optimistix, {best[n] / peers[1]:.4f} of SciPy")

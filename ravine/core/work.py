@@ -146,11 +146,11 @@ def cond(predicate: Any, yes: Callable[..., Any], no: Callable[..., Any], *opera
         value = lax.cond(predicate, noted("yes", yes), noted("no", no), *operands)
     except _Looped:
         return _cond_with_loops(predicate, yes, no, *operands)
-    one, other = tallies["yes"], tallies["no"]
-    if one.static != other.static:
-        count_vector(jnp.where(predicate, one.vector(), other.vector()))
+    counts = [tally.static for tally in tallies.values()]  # of one branch only under `jax.disable_jit`
+    if counts[0] != counts[-1]:
+        count_vector(jnp.where(predicate, tallies["yes"].vector(), tallies["no"].vector()))
     else:
-        for name, n in one.static.items():
+        for name, n in counts[0].items():
             count(name, n)
     return value
 
