@@ -133,9 +133,7 @@ def steady_table(rounds):
                 run()
                 seconds[n].append(time.perf_counter() - t)
     best = {n: min(v) for n, v in seconds.items()}
-    print(
-        f"\nSteady call, µs (least of {10 * rounds}); goals: ≤ 0.6 of optimistix, ≤ 0.05 of SciPy; 'jitted': inside a jit, as peers are"
-    )
+    print(f"\nSteady call, µs (least of {10 * rounds}); goals: ≤ 0.6 of optimistix, ≤ 0.05 of SciPy; 'jitted': as peers are")
     for n in runs:
         print(f"  {n:22} {1e6 * best[n]:9.0f}")
     for kind, theirs in (("BFGS", "scipy BFGS"), ("L-BFGS", "scipy L-BFGS-B")):
