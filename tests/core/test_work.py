@@ -122,3 +122,22 @@ def test_in_units_of_a_gradient():
     assert of(h=1) == 10
     assert of(hv=2) == 4
     assert of(r=4, jac=1) == 14
+
+
+@pytest.mark.parametrize(("on_yes", "on_no"), [(1, 1), (2, 1), (0, 0)])
+def test_a_condition_counts_the_branch_that_is_taken(on_yes, on_no):
+    def some(n):
+        def branch():
+            work.count("g", n)
+            return 1.0
+
+        return branch
+
+    @jax.jit
+    def counts(predicate):
+        with work.tallied() as tally:
+            work.cond(predicate, some(on_yes), some(on_no))
+        return tally.vector()
+
+    for predicate, n in ((True, on_yes), (False, on_no)):
+        assert work.as_dict(counts(predicate)) == ({"g": n} if n else {})
