@@ -126,12 +126,12 @@ class Comparison:
 
     Attributes:
         problem: its name; doc: its sentence.
-        kind: "loss", "fun" or "residual".
+        kind: "loss", "fun", "residual" or "system".
         target: the value that counts as solved, None if there is none.
         entries: the methods, best first.
         seeds: race seeds; tuning_seeds: others, on which step sizes were chosen.
         budget: in words.
-        work_unit: what `work` counts: "epochs" or "evaluations".
+        work_unit: what `work` counts: "epochs", "gradients" or "products".
         spacing: iterations between two evaluations: ranks closer than that are ties.
         warnings: what a reader must know before believing the table.
         paths: for the picture of the two-dimensional ravine: name → (steps + 1, 2) points; empty if not drawn.
@@ -162,6 +162,11 @@ class Comparison:
     def winner(self) -> Entry:
         """The best entry."""
         return self.entries[0]
+
+    @property
+    def value_name(self) -> str:
+        """What the vertical axis of a curve is called."""
+        return {"fun": "value", "system": "residual"}.get(self.kind, "loss")
 
     @property
     def axis(self) -> str:
@@ -206,6 +211,7 @@ class Comparison:
             "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs=…, key=0)",
             "fun": "result = rv.minimize(fun, x0, method=method)",
             "residual": "result = rv.least_squares(residual, x0, method=method)",
+            "system": "result = rv.linear_solve(A, b, method)",
             "squares": "result = rv.minimize(fun, x0, method=method)  # fun(x): ½‖residual(x)‖²",
         }[self.kind if self.kind != "residual" or self.winner.name.split(" ")[0] in names("least_squares") else "squares"]
         method = f"rv.{self.winner.setting}" if self.winner.setting.endswith(")") else f"…  # {self.winner.setting}"

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ravine.core.choice import as_method, label, registered_name
-from ravine.core.problem import LeastSquares, Objective, Oracles, Training
+from ravine.core.problem import LeastSquares, LinearSystem, Objective, Oracles, Training
 from ravine.core.pytree import Record, substitute
 from ravine.core.registry import HOMES, family, method_class, names
 from ravine.core.rule import Rule
 from ravine.core.target import parse
+from ravine.methods.linear.preconditioners import BY_NAME
 
 DEFAULT_FAMILIES = {
     "loss": ("first_order",),
@@ -69,9 +70,20 @@ def call(method: Any) -> str:
             shown.append(f"{value:.3g}")
         elif isinstance(value, Rule):
             shown.append(f"{f.name}={call(value)}")
+        elif f.name == "preconditioner" and value is not None:
+            shown.append(f"preconditioner={preconditioner_call(value)}")
         elif f.metadata.get("kind") in ("hyper", "static") and not callable(value) and value != getattr(fresh, f.name):
             shown.append(f"{f.name}={value!r}")
     return f"{label(method)}({', '.join(shown)})"
+
+
+def preconditioner_call(M: Any) -> str:
+    """A preconditioner as a word where its defaults are in force, as a call otherwise, and its class where it is a function."""
+    word = next((word for word, cls in BY_NAME.items() if type(M) is cls), None)
+    if word is None:
+        return "…"
+    fresh = type(M)()
+    return repr(word) if fresh == M else f"rv.precond.{call(M)}"
 
 
 def contenders(methods: Any, kind: str, size: int = 0) -> list[Contender]:
@@ -121,12 +133,13 @@ def can_race(name: str, kind: str) -> bool:
     """Whether a registered method can take part in a race of this kind."""
     cls = method_class(name)
     if issubclass(cls, Rule):
-        return True
+        return kind != "system"
     allowed = {
         "loss": (Training, Objective),
         "batch": (Training, Objective),
         "fun": (Objective,),
         "residual": (LeastSquares, Objective),
+        "system": (LinearSystem,),
     }
     return getattr(cls, "solves", None) in allowed[kind]
 
@@ -141,11 +154,15 @@ def _named(name: str, values: dict[str, Any], kind: str) -> Contender:
     if not can_race(name, kind):
         as_method(given, _solvable(given, kind))
         raise ValueError(f"{name} cannot take part in a race on this kind of problem ({kind})")
+    if isinstance(values.get("preconditioner"), str):
+        name = f"{name} + {values['preconditioner']}"
     return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys())
 
 
 def _solvable(given: Any, kind: str) -> type[Oracles]:
     solves = getattr(given, "solves", None)
+    if kind == "system":
+        return LinearSystem
     if kind in ("loss", "batch") and solves is not Objective:
         return Training
     return LeastSquares if kind == "residual" and solves is LeastSquares else Objective

@@ -18,13 +18,14 @@ from ravine.compare.comparison import Comparison, ranked
 from ravine.compare.contenders import Contender, contenders, grid
 from ravine.compare.load import load_problem
 from ravine.compare.race_functions import FunctionRace
+from ravine.compare.race_systems import SystemRace, suitable
 from ravine.compare.race_training import TrainingRace
 from ravine.core.driver import Interrupt
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
 EPOCHS = 20
-STEPS = {"fun": 1000, "residual": 200, "loss": 200}
+STEPS = {"fun": 1000, "residual": 200, "loss": 200, "system": 5000}
 TIMINGS = 5
 
 
@@ -47,8 +48,8 @@ def compare(
 
     Args:
         problem: a `Problem`, a built-in name such as "digits_mlp" or "rosenbrock[n=10]", "module:attr" or "file.py:attr".
-        methods: names ("adam", "adam[b1=0.8]"), families ("first_order") or objects. A name is tuned; a name with `lr=` in its
-            brackets, or an object, races as it is. None takes all that fit.
+        methods: names ("adam", "adam[b1=0.8]", "cg[preconditioner=ssor]"), families ("first_order") or objects. A name is tuned; a
+            name with `lr=` in its brackets, or an object, races as it is. None takes all that fit.
         budget: the same for each method: "20epochs", "1000steps", or "60s" for the whole race (an equal share of the seconds each).
         seeds: how many starts (and orders of batches) are scored.
         target: the value that counts as solved (for training the mean training loss); the problem's own if None.
@@ -80,6 +81,8 @@ def compare(
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     batched = described.loss is not None and described.batch_size is not None
     kind = described.kind if described.kind != "loss" or batched else "batch"
+    if methods is None and kind == "system":
+        methods = suitable(described)
     start = described.start(jax.random.key(0)) if methods is None else ()
     racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)))
     steps, epochs, seconds = _budget(budget, described)
@@ -115,7 +118,7 @@ def compare(
         seeds=drawn,
         tuning_seeds=races.tuning,
         budget=budgeted,
-        work_unit="epochs" if described.kind == "loss" else "gradients",
+        work_unit={"loss": "epochs", "system": "products"}.get(described.kind, "gradients"),
         spacing=spacing,
         warnings=tuple(_warnings(entries, described, races.random, spacing, interrupted)),
         paths=_paths(finished, described),
@@ -127,7 +130,7 @@ def compare(
 
 
 class _Races:
-    """The two kinds of race on one problem, made when the first contender needs one."""
+    """The kinds of race on one problem, made when the first contender needs one."""
 
     def __init__(self, problem: Problem, seeds: int, steps: np.ndarray, racing: list[Contender]):
         self.problem, self.grid = problem, steps
@@ -138,10 +141,16 @@ class _Races:
         self.tuning: tuple[int, ...] = (1000, 1001) if self.random else (0,)
         self._training: TrainingRace | None = None
         self._functions: FunctionRace | None = None
+        self._systems = SystemRace(problem) if problem.kind == "system" else None
         if batched:
             self._training = TrainingRace(problem, self.seeds, self.tuning, steps, racing)
-        else:
+        elif self._systems is None:
             self._functions = FunctionRace(problem, self.seeds if self.random else (0,), self.tuning, steps)
+
+    @property
+    def plain(self) -> FunctionRace | SystemRace:
+        """The race without minibatches."""
+        return self.functions if self._systems is None else self._systems
 
     @property
     def training(self) -> TrainingRace:
@@ -179,14 +188,14 @@ class _Sweep:
         if self.races.is_minibatch(contender):
             running: Any = self.races.training.run(contender, self.epochs, self.share, self.stopped)
         else:
-            running = self.races.functions.run(contender, self.steps, self.share, self.stopped)
+            running = self.races.plain.run(contender, self.steps, self.share, self.stopped)
         self.say(f"  {contender.setting(running.lr)}: {running.words} [{time.perf_counter() - t:.1f} s]")
         return running
 
 
 def _budget(budget: Any, problem: Problem) -> tuple[int, int, float]:
     """(steps, epochs, seconds) of a budget such as "20epochs", "1000steps", "60s" or a number of steps."""
-    full = {"fun": STEPS["fun"], "residual": STEPS["residual"], "loss": STEPS["loss"]}[problem.kind]
+    full = STEPS[problem.kind]
     if budget is None:
         return full, EPOCHS, float("inf")
     match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*(s|seconds|min|steps|epochs|)\s*", str(budget))
@@ -229,7 +238,12 @@ def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interr
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")
     if problem.target is None:
         out.append("There is no target: methods are ranked by the final value alone. Set one with target=….")
-    if not random:
+    if problem.kind == "system":
+        out.append(
+            "The system and the start are fixed, so there is one run a method and no spread; the time to set a method up "
+            "(factors, triangles, preconditioner) is in its seconds."
+        )
+    elif not random:
         out.append("Start and gradients are fixed, so there is one run a method and no spread; step sizes were tuned on that run.")
     if spacing > 1:
         if any(e.name == "gradient_descent" for e in entries):

@@ -166,9 +166,7 @@ class Running:
         for j, seed in enumerate(race.seeds, start=len(race.tuning_seeds)):
             n = int(self.nit[j, i])
             loss = self.loss[j, i, : n + 1]
-            hits = np.flatnonzero(loss <= (-np.inf if race.problem.target is None else race.problem.target))
-            keep = np.unique(np.concatenate([np.arange(min(n, 64) + 1), np.geomspace(1, n + 1, 150).astype(int) - 1, hits[:1]]))
-            keep = keep.astype(int)
+            keep = sampled(loss, race.problem.target)
             curves.append(
                 Curve(
                     seed=seed,
@@ -207,6 +205,14 @@ class Running:
 
 
 NEVER = 2**31 - 2
+
+
+def sampled(loss: np.ndarray, target: float | None) -> np.ndarray:
+    """The rows of a curve to keep: all early ones, later ones ever sparser, and the first at the target."""
+    n = len(loss) - 1
+    hits = np.flatnonzero(loss <= (-np.inf if target is None else target))
+    rows = [np.arange(min(n, 64) + 1), np.geomspace(1, n + 1, 150).astype(int) - 1, hits[:1]]
+    return np.unique(np.concatenate(rows)).astype(int)
 
 
 def _held(rows: np.ndarray, nit: np.ndarray) -> np.ndarray:

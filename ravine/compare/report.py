@@ -104,11 +104,11 @@ def _ranking(c: Comparison) -> tuple[list[_Column], list[list[_Cell]]]:
         columns += [
             _Column("reached", "seeds that reached the target; below, how many stayed there to the end"),
             _Column("iterations", "to the target: all spent ÷ seeds that reached it; below, the range over those seeds"),
-            _Column(c.work_unit, "gradients to the target"),
+            _Column(c.work_unit, f"{'products with A and Aᵀ' if c.kind == 'system' else 'gradients'} to the target"),
             _Column("time", "to the target, this method alone on the machine, compiled"),
             _Column("× best", "time to the target over that of the winner"),
         ]
-    final = "final value" if c.kind == "fun" else "final loss"
+    final = f"final {c.value_name}"
     columns.append(_Column(final, "median over seeds; below, the range"))
     columns += [_Column(name, "best seen on validation data, the median over seeds; below, the range") for name in measures(c)]
     columns += [_Column("per iteration", "time of one iteration alone on the machine"), _Column("compile", "tracing and compiling")]
@@ -169,7 +169,7 @@ def _figures(c: Comparison) -> list[tuple[str, str, str]]:
         out.append((number(best.expected("work", c.target)), "", c.work_unit))
     if c.target is not None:
         out.append((f"{best.reached(c.target)}/{len(best.curves)}", "", "seeds reached it"))
-    out.append((number(best.final), "", "final value" if c.kind == "fun" else "final loss"))
+    out.append((number(best.final), "", f"final {c.value_name}"))
     for name in measures(c)[:2]:
         values = best.best_validation(name)
         if np.isfinite(values).any():
@@ -181,7 +181,7 @@ def _figures(c: Comparison) -> list[tuple[str, str, str]]:
 
 
 def _convergence(c: Comparison) -> list[dict[str, Any]]:
-    titles = {"loss": "value" if c.kind == "fun" else "training loss"}
+    titles = {"loss": "training loss" if c.kind == "loss" else c.value_name}
     shown = ["loss", *(f"validation_{name}" for name in measures(c)[:1])]
     if len(shown) == 1 and any("loss" in curve.validation for e in c.entries for curve in e.curves):
         shown.append("validation_loss")
@@ -232,7 +232,7 @@ def _sensitivity(c: Comparison) -> str:
     return svg.curves(
         plotted,
         x_label="step size",
-        y_label="final value" if c.kind == "fun" else "final loss",
+        y_label=f"final {c.value_name}",
         log_x=True,
         target=c.target,
         falling=False,

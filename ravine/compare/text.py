@@ -110,9 +110,7 @@ def _columns(c: Comparison) -> list[tuple[str, str, bool, list[str]]]:
             ("seconds", "time", False, [time(r["seconds_to_target"]) for r in rows]),
             ("ratio", "× best", False, [_ratio(r["seconds_to_target"], best) for r in rows]),
         ]
-    columns.append(
-        ("final", f"final {'loss' if c.kind != 'fun' else 'value'}", False, with_spread("final_loss", "final_spread", short))
-    )
+    columns.append(("final", f"final {c.value_name}", False, with_spread("final_loss", "final_spread", short)))
     for name in measures(c):
         columns.append((name, name, False, [number(r.get(name)) for r in rows]))
     return columns

@@ -55,6 +55,7 @@ HOMES: dict[str, str] = {
     "gmres": "ravine.methods.linear.gmres:GMRES",
     "bicgstab": "ravine.methods.linear.bicgstab:BiCGStab",
     "lsmr": "ravine.methods.linear.lsmr:LSMR",
+    "lsqr": "ravine.methods.linear.lsqr:LSQR",
     # proximal
     "proxprop": "ravine.methods.proximal.proxprop:ProxProp",
 }

@@ -70,16 +70,24 @@ class Operator(Record):
     def __add__(self, other: Operator) -> Operator:
         if self.shape != other.shape:
             raise ValueError(f"operators of shapes {self.shape} and {other.shape} cannot be added")
+        return self.plus(other)
+
+    def plus(self, other: Operator) -> Operator:
+        """A + B; a class that can say it in its own form does."""
         return Sum(self, other)
 
+    def scaled(self, factor: Any) -> Operator:
+        """α A; a class that can say it in its own form does."""
+        return Scaled(factor, self)
+
     def __neg__(self) -> Operator:
-        return Scaled(jnp.asarray(-1, self.dtype), self)
+        return self * -1
 
     def __sub__(self, other: Operator) -> Operator:
         return self + -other
 
     def __mul__(self, scalar: Any) -> Operator:
-        return Scaled(jnp.asarray(scalar, self.dtype), self)
+        return self.scaled(jnp.asarray(scalar, self.dtype))
 
     __rmul__ = __mul__
 
@@ -115,6 +123,14 @@ class Dense(Operator):
 
     def dense(self) -> Any:
         return self.array
+
+    def scaled(self, factor: Any) -> Operator:
+        return self.replace(array=factor * self.array)
+
+    def plus(self, other: Operator) -> Operator:
+        if not isinstance(other, Dense):
+            return Sum(self, other)
+        return Dense(self.array + other.array, True if self.symmetric and other.symmetric else None)
 
 
 class Diagonals(Operator):
@@ -170,6 +186,19 @@ class Diagonals(Operator):
             out = out.at[rows, rows + o].add(self.bands[k, rows])
         return out
 
+    def scaled(self, factor: Any) -> Operator:
+        return self.replace(bands=factor * self.bands)
+
+    def plus(self, other: Operator) -> Operator:
+        if not isinstance(other, Diagonals):
+            return Sum(self, other)
+        bands = dict(zip(self.offsets, self.bands, strict=True))
+        for o, band in zip(other.offsets, other.bands, strict=True):
+            bands[o] = bands[o] + band if o in bands else band
+        offsets = tuple(sorted(bands))
+        symmetric = True if self.symmetric and other.symmetric else None
+        return Diagonals(jnp.stack([bands[o] for o in offsets]), offsets, self.columns, symmetric)
+
 
 def diagonal(d: Any) -> Diagonals:
     """diag(d)."""
@@ -223,6 +252,9 @@ class BlockDiagonal(Operator):
 
     def dense(self) -> Any:
         return jax.scipy.linalg.block_diag(*self.blocks)
+
+    def scaled(self, factor: Any) -> Operator:
+        return BlockDiagonal(factor * self.blocks)
 
 
 class MatrixFree(Operator):
@@ -435,6 +467,9 @@ class Kronecker(Operator):
     def dense(self) -> Any:
         return jnp.kron(self.left.dense(), self.right.dense())
 
+    def scaled(self, factor: Any) -> Operator:
+        return Kronecker(factor * self.left, self.right)
+
 
 class Stencil(Operator):
     """Constant coefficients on a grid with zeros outside: (A u)ᵢ = Σₖ cₖ uᵢ₊ₒₖ. Nothing is stored but the coefficients."""
@@ -463,6 +498,9 @@ class Stencil(Operator):
         zero = (0,) * len(self.grid)
         value = self.coefficients[self.offsets.index(zero)] if zero in self.offsets else jnp.zeros((), self.dtype)
         return jnp.full(self.shape[0], value)
+
+    def scaled(self, factor: Any) -> Operator:
+        return self.replace(coefficients=factor * self.coefficients)
 
 
 def laplacian(*grid: int, dtype: Any = None) -> Stencil:

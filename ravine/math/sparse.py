@@ -64,6 +64,10 @@ class Ell(Operator):
     def symmetric(self) -> bool | None:
         return self.known_symmetric
 
+    def scaled(self, factor: Any) -> Operator:
+        other = None if self.transposed is None else factor * self.transposed
+        return self.replace(values=tuple(factor * v for v in self.values), transposed=other)
+
     def _in_order(self, groups: list[Any]) -> Any:
         y = groups[0] if len(groups) == 1 else jnp.concatenate(groups)
         return y if self.order is None else y.at[self.order].get(mode="promise_in_bounds")

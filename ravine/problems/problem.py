@@ -26,7 +26,7 @@ with loss(params, batch) a scalar and init(key) the starting parameters"""
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is minimised, from where, and what counts as solved. Give exactly one of `fun`, `residual` and `loss`.
+    """What is minimised, from where, and what counts as solved. Give exactly one of `fun`, `residual`, `loss` and `A`.
 
     Attributes:
         name: what tables call it.
@@ -35,6 +35,7 @@ class Problem:
         residual_loss: what is made of the residuals instead of ½‖r‖²: `loss` of `least_squares`, such as "huber" or
             `SoftmaxCrossEntropy(labels)`, with which `residual` returns logits.
         loss: loss(params, batch), the mean over a batch of `data`.
+        A, b: the linear system A x = b, as `linear_solve` takes it; its value is ‖b − A x‖ / ‖b‖, and x0 is zero if not given.
         x0: the start, any pytree.
         init: init(key), a random start, instead of `x0`; each seed then starts elsewhere, and all methods at the same points.
         args: further arguments of `fun` or `residual`.
@@ -63,6 +64,8 @@ class Problem:
     residual: Callable[..., Any] | None = None
     residual_loss: Any = "linear"
     loss: Callable[..., Any] | None = None
+    A: Any = None
+    b: Any = None
     x0: Any = None
     init: Callable[[Any], Any] | None = None
     args: tuple[Any, ...] = ()
@@ -77,12 +80,16 @@ class Problem:
     doc: str = ""
 
     def __post_init__(self) -> None:
-        given = [n for n in ("fun", "residual", "loss") if getattr(self, n) is not None]
+        given = [n for n in ("fun", "residual", "loss", "A") if getattr(self, n) is not None]
         if len(given) != 1:
-            self._refuse(f"give exactly one of fun, residual and loss, not {' and '.join(given) or 'none'}")
-        if not callable(getattr(self, given[0])):
+            self._refuse(f"give exactly one of fun, residual, loss and A, not {' and '.join(given) or 'none'}")
+        if (self.A is None) != (self.b is None):
+            self._refuse("A and b belong together: a linear system is A x = b")
+        if self.A is None and not callable(getattr(self, given[0])):
             self._refuse(f"{given[0]} must be a function, not {type(getattr(self, given[0])).__name__}")
-        if (self.x0 is None) == (self.init is None):
+        if self.A is not None and self.init is not None:
+            self._refuse("a linear system starts at x0, or at zero; init is for random starts")
+        if self.A is None and (self.x0 is None) == (self.init is None):
             self._refuse("give a start: either x0 or init(key)")
         if self.init is not None and not callable(self.init):
             self._refuse("init must be a function of a key")
@@ -101,7 +108,9 @@ class Problem:
 
     @property
     def kind(self) -> str:
-        """Which of "fun", "residual" and "loss" is given."""
+        """Which of "fun", "residual" and "loss" is given; "system" for A and b."""
+        if self.A is not None:
+            return "system"
         return "fun" if self.fun is not None else "residual" if self.residual is not None else "loss"
 
     def start(self, key: Any) -> Any:

@@ -28,6 +28,9 @@ HOMES: dict[str, str] = {
     "digits_mlp_softmax": "ravine.problems.training:digits_mlp_softmax",
     "more_garbow_hillstrom": "ravine.problems.fits:more_garbow_hillstrom",
     "nist": "ravine.problems.fits:nist",
+    # linear systems
+    "matrix_market": "ravine.problems.systems:matrix_market",
+    "poisson": "ravine.problems.systems:poisson",
     # functions
     "ackley": "ravine.problems.functions:ackley",
     "beale": "ravine.problems.functions:beale",

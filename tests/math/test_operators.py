@@ -40,6 +40,16 @@ OPERATORS = {
         jnp.block([[A.array, A.array @ S.array], [jnp.ones((2, 5)), jnp.zeros((2, 4))]]),
     ),
     "kronecker": (op.Kronecker(A, op.diagonal(jnp.arange(1.0, 3))), jnp.kron(A.array, jnp.diag(jnp.arange(1.0, 3)))),
+    "sum of diagonals": (
+        op.banded({-1: jnp.ones(3), 0: jnp.arange(4.0)}) + op.banded({0: jnp.ones(4), 2: jnp.ones(2)}),
+        jnp.diag(jnp.arange(4.0) + 1) + jnp.eye(4, k=-1) + jnp.eye(4, k=2),
+    ),
+    "multiple of diagonals": (2.0 * op.diagonal(jnp.arange(3.0)), 2 * jnp.diag(jnp.arange(3.0))),
+    "multiple of blocks": (2.0 * op.BlockDiagonal(C), 2 * jax.scipy.linalg.block_diag(C[0], C[1])),
+    "multiple of a kronecker product": (op.Kronecker(A, S) * 2.0, 2 * jnp.kron(A.array, S.array)),
+    "multiple of a stencil": (-op.laplacian(4), -op.laplacian(4).dense()),
+    "mixed sum": (op.diagonal(jnp.ones(4)) + op.Dense(jnp.ones((4, 4))), jnp.eye(4) + jnp.ones((4, 4))),
+    "multiple of a sum": (2.0 * (op.diagonal(jnp.ones(4)) + op.Dense(jnp.ones((4, 4)))), 2 * (jnp.eye(4) + jnp.ones((4, 4)))),
     "stencil": (
         op.laplacian(3, 2),
         jnp.kron(op.laplacian(3).dense(), jnp.eye(2)) + jnp.kron(jnp.eye(3), op.laplacian(2).dense()),

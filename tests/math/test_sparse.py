@@ -40,6 +40,8 @@ def test_products_and_entries_are_those_of_the_matrix(name):
     np.testing.assert_allclose(A.dense(), D, atol=1e-13)
     np.testing.assert_allclose(A.diagonal(), np.diagonal(D), atol=1e-13)
     np.testing.assert_allclose(sparse.to_scipy(A).toarray(), D, atol=1e-13)
+    np.testing.assert_allclose((2.0 * A) @ v, 2 * D @ v, atol=1e-13)
+    np.testing.assert_allclose((2.0 * A).T @ u, 2 * D.T @ u, atol=1e-13)
     v_bar = jax.grad(lambda v: jnp.vdot(u, A @ v))(v)
     np.testing.assert_allclose(v_bar, D.T @ u, atol=1e-13)
 

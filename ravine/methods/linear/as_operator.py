@@ -44,10 +44,7 @@ def _dense(A: Any) -> Dense:
     if not jnp.issubdtype(A.dtype, jnp.inexact):
         A = np.asarray(A, np.float64) if isinstance(A, np.ndarray) else A.astype(float)
     A = as_arrays(A)
-    traced = isinstance(A, jax.core.Tracer)
-    # Equal to the last bit, or unknown: a matrix that is symmetric up to rounding is found by a probe with random vectors.
-    symmetric = not traced and A.shape[0] == A.shape[1] and np.array_equal(np.asarray(A), np.asarray(A).conj().T)
-    return Dense(jnp.asarray(A), True if symmetric else None)
+    return Dense(jnp.asarray(A))  # whether it is symmetric, two products with random vectors tell, where somebody asks
 
 
 def _from_jax(A: Any) -> Operator:

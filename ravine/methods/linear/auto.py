@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from ravine.core.result import Result
 from ravine.core.run import is_traced
 from ravine.core.stop import Stop
-from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Kronecker, MatrixFree, Operator, Stencil
-from ravine.math.sparse import Ell, diagonals_of
+from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Kronecker, Operator, Realified, Stencil
+from ravine.math.sparse import Coordinates, Ell, diagonals_of
 from ravine.methods.linear.front import System, fitted, is_symmetric, solved
 from ravine.methods.linear.preconditioners import Jacobi
 
@@ -24,12 +24,13 @@ ENTRIES_UP_TO = 2**28  # entries of a rectangular array that QR is given
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """A method's name, a preconditioner, why, and what is taken if it ends without success."""
+    """A method's name, a preconditioner, why, what is taken if it ends without success, and whether A is made an array first."""
 
     name: str
     why: str
     preconditioner: Any = None
     otherwise: str | None = None
+    written_out: bool = False
 
 
 def automatic(
@@ -47,7 +48,7 @@ def automatic(
     M = choice.preconditioner if preconditioner is None else preconditioner
     if isinstance(operator, Stencil) and choice.name == "lu":
         operator = diagonals_of(operator)
-    if isinstance(operator, MatrixFree) and choice.name in ("lu", "qr", "cholesky"):
+    if choice.written_out:
         operator = Dense(operator.dense())
     r = solved(system, fitted(choice.name, operator, M), tol, stop, x0, history, callback, "auto", choice.why)
     if choice.otherwise is None or is_traced(r.code) or bool(jnp.all(r.success)):
@@ -86,8 +87,9 @@ def choose(A: Operator, preconditioned: bool = False) -> Choice:
         if symmetric and bool(jnp.all(A.diagonal() > 0)):
             return Choice("cg", f"{what}, symmetric, diagonal positive, large: cg with Jacobi", Jacobi(), "minres")
         return Choice("minres" if symmetric else "gmres", f"{what}, {known}, large: {'minres' if symmetric else 'gmres'}")
-    if isinstance(A, MatrixFree) and n <= DENSE_UP_TO and not preconditioned and not symmetric:
-        return Choice("lu", f"{what}, {known}, small: its entries written out by {n} products, lu", otherwise="gmres")
+    products = not isinstance(A, Dense | Diagonals | Ell | Stencil | Coordinates)
+    if products and n <= DENSE_UP_TO and not preconditioned and not symmetric:
+        return Choice("lu", f"{what}, {known}, small: its entries written out, lu", otherwise="gmres", written_out=True)
     if symmetric:
         return Choice("cg", f"{what}, symmetric: cg", otherwise="minres")
     return Choice("gmres", f"{what}, {known}: gmres", otherwise="lsmr")
@@ -100,5 +102,14 @@ def kind(A: Operator) -> str:
         if A.offsets == (0,):
             return "diagonal"
         return "tridiagonal" if set(A.offsets) <= {-1, 0, 1} else f"{len(A.offsets)} diagonals, bandwidths {low} and {up}"
-    words = {Dense: "dense", Ell: "sparse", BlockDiagonal: "block diagonal", Kronecker: "a Kronecker product", Stencil: "a stencil"}
+    if isinstance(A, Realified):
+        return f"the real form of a complex system, {kind(A.inner)}"
+    words = {
+        Dense: "dense",
+        Ell: "sparse",
+        Coordinates: "sparse",
+        BlockDiagonal: "block diagonal",
+        Kronecker: "a Kronecker product",
+        Stencil: "a stencil",
+    }
     return words.get(type(A), "known by its products")

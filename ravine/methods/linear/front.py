@@ -203,6 +203,8 @@ def _check_finite(tree: Any, name: str) -> None:
     for path, v in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if isinstance(v, jax.core.Tracer) or not jnp.issubdtype(v.dtype, jnp.inexact):
             continue
+        if np.isfinite(np.sum(np.asarray(v))):  # a NaN or an infinity does not leave a sum finite
+            continue
         bad = ~np.isfinite(np.asarray(v))
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
@@ -226,7 +228,7 @@ def frobenius(A: Operator) -> Any:
     if isinstance(A, MatrixFree) or not hasattr(A, "array"):
         signs = jnp.asarray(np.where(np.random.default_rng(0).random((4, A.shape[1])) < 0.5, -1, 1), A.dtype)
         return jnp.sqrt(sum(jnp.sum(jnp.square(A.mv(z))) for z in signs) / 4)
-    return jnp.sqrt(jnp.sum(jnp.square(A.array)))
+    return jnp.sqrt(jnp.vdot(A.array, A.array))
 
 
 _frobenius = jax.jit(frobenius)

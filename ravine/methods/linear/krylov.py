@@ -12,6 +12,7 @@ from ravine.core.problem import LinearSystem, Oracles
 from ravine.core.pytree import substitute
 from ravine.core.status import Status
 from ravine.math.operators import Operator
+from ravine.methods.linear.preconditioners import named
 
 
 class LinearMethod(Method):
@@ -56,7 +57,7 @@ class LinearMethod(Method):
 
 
 class Preconditioned(LinearMethod):
-    """A method with a preconditioner: a function r ↦ M r, an operator M, an object of `rv.precond`, or None."""
+    """A method with a preconditioner: a function r ↦ M r, an operator M, an object of `rv.precond` or its name, or None."""
 
     if TYPE_CHECKING:
         preconditioner: Any  # each method declares the field itself, behind its own
@@ -64,6 +65,8 @@ class Preconditioned(LinearMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = self.preconditioner
+        if isinstance(given, str):
+            object.__setattr__(self, "preconditioner", named(given))
         if callable(given) and not isinstance(given, Operator | Function) and not hasattr(given, "of"):
             object.__setattr__(self, "preconditioner", Function(given, "preconditioner"))
 

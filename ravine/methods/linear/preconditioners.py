@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.pytree import Record, hyper, part, static
+from ravine.core.registry import nearest
 from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Operator, diagonal
 from ravine.math.sparse import ell, scipy_sparse, swept, to_scipy
 from ravine.math.triangular import Sweeps, levels, symmetric_sweeps
@@ -114,6 +115,25 @@ class IncompleteCholesky(Preconditioner):
         up = levels(sparse.triu(L.T, 1, "csr"), d)
         sweeps = Sweeps(down, jnp.ones((), down.d.dtype), up)
         return sweeps if order is None else Reordered(sweeps, jnp.asarray(order))
+
+
+BY_NAME: dict[str, type[Preconditioner]] = {
+    "jacobi": Jacobi,
+    "block_jacobi": BlockJacobi,
+    "ssor": SSOR,
+    "incomplete_cholesky": IncompleteCholesky,
+}
+
+
+def named(word: str) -> Preconditioner:
+    """The preconditioner of that name, with its defaults.
+
+    Raises:
+        ValueError: there is none; the message has the nearest right name.
+    """
+    if word not in BY_NAME:
+        raise ValueError(f"unknown preconditioner {word!r}{nearest(word, BY_NAME)}")
+    return BY_NAME[word]()
 
 
 class Reordered(Operator):

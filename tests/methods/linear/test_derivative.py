@@ -16,7 +16,7 @@ b, u, db = (jnp.asarray(rng.standard_normal(n)) for _ in range(3))
 dA = jnp.asarray(rng.standard_normal((n, n)))
 
 
-@pytest.mark.parametrize("method", ["auto", "lu", "qr", "cg", "gmres", "lsmr", "gauss_seidel"])
+@pytest.mark.parametrize("method", ["auto", "lu", "qr", "cg", "gmres", "lsmr", "lsqr", "gauss_seidel"])
 def test_forward_and_reverse_are_those_of_the_inverse(method):
     A = DEFINITE + 2 * jnp.eye(n) if method in ("cg", "gauss_seidel") else GENERAL
     step = dA + dA.T if method == "cg" else dA
@@ -33,7 +33,7 @@ def test_forward_and_reverse_are_those_of_the_inverse(method):
     np.testing.assert_allclose(gA, -jnp.outer(w, x), rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("method", ["qr", "lsmr"])
+@pytest.mark.parametrize("method", ["qr", "lsmr", "lsqr"])
 @pytest.mark.parametrize("shape", [(6, 3), (3, 6)])
 def test_least_squares_and_least_norm(method, shape):
     A, c = GENERAL[: shape[0], : shape[1]], b[: shape[0]]

@@ -1,8 +1,9 @@
-"""MINRES, GMRES, BiCGStab and LSMR: what each minimises, against NumPy; and every method through one front door."""
+"""MINRES, GMRES, BiCGStab, LSQR and LSMR: what each minimises, against NumPy; and every method through one front door."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse.linalg as spl
 
 import ravine as rv
 from ravine.core.problem import LinearSystem
@@ -69,19 +70,48 @@ def test_lsmr_lowers_the_normal_residual_and_knows_it():
         last = s.normal
 
 
+@pytest.mark.parametrize("shape", [(14, 6), (6, 14)])
+def test_lsqr_is_cg_on_the_normal_equations(shape):
+    T, c = Q[: shape[0], : shape[1]], b[: shape[0]]
+    pairs = zip(residuals(rv.LSQR(), T, c, 5), residuals(rv.CG(), T.T @ T, T.T @ c, 5), strict=True)
+    for (f, x, s), (_, y, _) in pairs:
+        np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
+        assert np.linalg.norm(c - T @ x) == pytest.approx(f, rel=1e-7)
+        assert np.linalg.norm(T.T @ (c - T @ x)) == pytest.approx(float(s.normal), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lsqr", "lsmr"])
+@pytest.mark.parametrize("shape", [(14, 6), (6, 14), (14, 14)])
+def test_the_points_are_scipys(name, shape):
+    T, c = Q[: shape[0], : shape[1]], b[: shape[0]]
+    method, theirs = {"lsqr": (rv.LSQR(), spl.lsqr), "lsmr": (rv.LSMR(), spl.lsmr)}[name]
+    limit = {"lsqr": "iter_lim", "lsmr": "maxiter"}[name]
+    for k, (_, x, _) in enumerate(residuals(method, T, c, 5), 1):
+        y = theirs(T, c, atol=0, btol=0, conlim=0, **{limit: k})[0]
+        np.testing.assert_allclose(x, y, rtol=1e-7, atol=1e-9)
+
+
+def test_lsqr_lowers_the_residual_and_lsmr_the_normal_one():
+    T = Q[:, :8]
+    lsqr, lsmr = residuals(rv.LSQR(), T, b, 7), residuals(rv.LSMR(), T, b, 7)
+    for (f, _, s), (g, _, t) in zip(lsqr, lsmr, strict=True):
+        assert f <= g * (1 + 1e-12)
+        assert t.normal <= s.normal * (1 + 1e-12)
+
+
 @pytest.mark.parametrize(
-    "method", ["lu", "qr", "cholesky", "jacobi", "gauss_seidel", "sor", "ssor", "cg", "minres", "gmres", "bicgstab", "lsmr"]
+    "method", ["lu", "qr", "cholesky", "jacobi", "gauss_seidel", "sor", "ssor", "cg", "minres", "gmres", "bicgstab", "lsmr", "lsqr"]
 )
 def test_every_method_solves_a_definite_system(method):
     A = DEFINITE + 2 * np.diag(np.diag(DEFINITE))
     r = rv.linear_solve(A, b, method, tol=1e-9)
     assert r.success, r.message
-    assert np.linalg.norm(b - A @ r.x) <= 1e-9 * np.linalg.norm(b) or method == "lsmr"
+    assert np.linalg.norm(b - A @ r.x) <= 1e-9 * np.linalg.norm(b) or method in ("lsmr", "lsqr")
     np.testing.assert_allclose(r.x, np.linalg.solve(A, b), rtol=1e-6, atol=1e-8)
     assert r.fun == pytest.approx(np.linalg.norm(b - A @ r.x), rel=1e-3, abs=1e-13)
 
 
-@pytest.mark.parametrize("method", ["lu", "qr", "gmres", "bicgstab", "lsmr"])
+@pytest.mark.parametrize("method", ["lu", "qr", "gmres", "bicgstab", "lsmr", "lsqr"])
 def test_a_general_complex_system(method):
     A = GENERAL + 1j * rng.standard_normal((n, n))
     z = b + 1j * b[::-1]
@@ -90,7 +120,7 @@ def test_a_general_complex_system(method):
     np.testing.assert_allclose(r.x, np.linalg.solve(A, z), rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["qr", "lsmr"])
+@pytest.mark.parametrize("method", ["qr", "lsmr", "lsqr"])
 @pytest.mark.parametrize("shape", [(14, 5), (5, 14)])
 def test_least_squares_and_least_norm(method, shape):
     A, c = Q[: shape[0], : shape[1]], b[: shape[0]]
@@ -133,7 +163,7 @@ def test_who_takes_no_preconditioner_says_so():
         rv.linear_solve(GENERAL, b, "lsmr", preconditioner=rv.precond.Jacobi())
 
 
-@pytest.mark.parametrize("method", ["gmres", "bicgstab", "lsmr", "lu"])
+@pytest.mark.parametrize("method", ["gmres", "bicgstab", "lsmr", "lsqr", "lu"])
 def test_many_right_hand_sides(method):
     B = rng.standard_normal((n, 3))
     r = rv.linear_solve(GENERAL, B, method, tol=1e-9)
@@ -141,13 +171,13 @@ def test_many_right_hand_sides(method):
     assert np.all(r.success)
 
 
-@pytest.mark.parametrize("method", ["lu", "qr", "lsmr", "gmres"])
+@pytest.mark.parametrize("method", ["lu", "qr", "lsmr", "lsqr", "gmres"])
 def test_a_singular_system_is_never_called_solved_when_it_is_not(method):
     A = GENERAL.copy()
     A[:, 3] = A[:, 4]
     r = rv.linear_solve(A, b, method)
     true = np.linalg.norm(b - A @ r.x)
-    if method == "lsmr":  # it finds the least squares solution, as it says
+    if method in ("lsmr", "lsqr"):  # they find the least squares solution, as they say
         assert np.linalg.norm(A.T @ (b - A @ r.x)) < 1e-6 * np.linalg.norm(A) * true
     else:
         assert not r.success, r.message

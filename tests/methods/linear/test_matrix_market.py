@@ -64,11 +64,11 @@ def test_auto_solves_them_or_says_why_not(matrices, consistent):
             assert relative <= 1e-8, name
 
 
-@pytest.mark.parametrize("method", ["cg", "minres", "gmres", "bicgstab", "lsmr"])
+@pytest.mark.parametrize("method", ["cg", "minres", "gmres", "bicgstab", "lsmr", "lsqr"])
 @pytest.mark.filterwarnings("ignore:.*is for symmetric A:RuntimeWarning")
 def test_every_krylov_method_is_honest_about_them(matrices, method):
     for A in matrices.values():
-        if A.shape[0] != A.shape[1] and method != "lsmr":
+        if A.shape[0] != A.shape[1] and method not in ("lsmr", "lsqr"):
             continue
         b = A @ np.linspace(1, 2, A.shape[1])
         honest(A, b, rv.linear_solve(A, b, method, tol=1e-8, stop=rv.MaxSteps(2000)), 1e-8)

@@ -1,0 +1,117 @@
+"""Whatever a user calls a matrix: arrays, JAX's and SciPy's sparse matrices, lineax operators, functions; the same x from each."""
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from jax.experimental import sparse as js
+
+import ravine as rv
+from ravine.math import operators as op
+
+rng = np.random.default_rng(12)
+n = 8
+A = np.where(rng.random((n, n)) < 0.4, rng.standard_normal((n, n)), 0) + 4 * np.eye(n)
+T = np.diag(np.arange(3.0, 3 + n)) + np.diag(np.ones(n - 1), 1) - np.diag(np.ones(n - 1), -1)
+b = rng.standard_normal(n)
+
+INPUTS = {
+    "array": (A, A),
+    "list": (A.tolist(), A),
+    "integers": (np.array([[2, 1], [0, 3]]), np.array([[2, 1], [0, 3]])),
+    "csr": (sp.csr_array(A), A),
+    "csc matrix": (sp.csc_matrix(A), A),
+    "BCOO": (js.BCOO.fromdense(A), A),
+    "padded BCOO": (js.BCOO.fromdense(A, nse=np.count_nonzero(A) + 5), A),
+    "BCSR": (js.BCSR.fromdense(A), A),
+    "lineax matrix": (lx.MatrixLinearOperator(jnp.asarray(A)), A),
+    "lineax diagonal": (lx.DiagonalLinearOperator(jnp.arange(1.0, n + 1)), np.diag(np.arange(1.0, n + 1))),
+    "lineax tridiagonal": (lx.TridiagonalLinearOperator(*(jnp.asarray(np.diagonal(T, o)) for o in (0, -1, 1))), T),
+    "lineax function": (lx.FunctionLinearOperator(lambda v: jnp.asarray(A) @ v, jax.ShapeDtypeStruct((n,), jnp.float64)), A),
+    "lineax jacobian": (lx.JacobianLinearOperator(lambda x, _: jnp.asarray(A) @ x + x**2, jnp.ones(n)), A + 2 * np.eye(n)),
+    "lineax sum": (lx.MatrixLinearOperator(jnp.asarray(A)) + lx.DiagonalLinearOperator(jnp.ones(n)), A + np.eye(n)),
+    "function": (lambda v: jnp.asarray(A) @ v, A),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("method", ["auto", "gmres", "lsqr"])
+def test_the_solution_is_that_of_the_matrix(name, method):
+    given, D = INPUTS[name]
+    c = b[: len(D)]
+    r = rv.linear_solve(given, c, method, tol=1e-10)
+    assert r.success, r.message
+    np.testing.assert_allclose(r.x, np.linalg.solve(D, c), rtol=1e-6, atol=1e-9)
+
+
+def test_the_structure_of_a_lineax_operator_is_kept():
+    assert "diagonal" in rv.linear_solve(INPUTS["lineax diagonal"][0], b).why
+    assert "tridiagonal" in rv.linear_solve(INPUTS["lineax tridiagonal"][0], b).why
+    positive = lx.MatrixLinearOperator(jnp.asarray(A @ A.T), lx.positive_semidefinite_tag)
+    assert "cholesky" in rv.linear_solve(positive, b).why
+    tagged = lx.FunctionLinearOperator(
+        lambda v: jnp.asarray(A @ A.T) @ v, jax.ShapeDtypeStruct((n,), jnp.float64), lx.positive_semidefinite_tag
+    )
+    r = rv.linear_solve(tagged, b)
+    assert "symmetric: cg" in r.why
+    assert r.success
+
+
+def test_a_lineax_operator_is_differentiated():
+    def loss(a):
+        return jnp.sum(rv.linear_solve(lx.MatrixLinearOperator(a), b, "lu").x ** 2)
+
+    np.testing.assert_allclose(
+        jax.grad(loss)(jnp.asarray(A)), jax.grad(lambda a: jnp.sum(jnp.linalg.solve(a, b) ** 2))(A), rtol=1e-8
+    )
+
+
+def test_a_lineax_operator_on_a_tree_is_refused_with_the_cure():
+    tree = lx.FunctionLinearOperator(lambda t: t, {"a": jax.ShapeDtypeStruct((2,), jnp.float64)})
+    with pytest.raises(TypeError, match=r"pass its \.mv"):
+        rv.linear_solve(tree, jnp.ones(2))
+
+
+@pytest.mark.parametrize("kind", [js.BCOO, js.BCSR])
+def test_rectangular_sparse_matrices_of_jax(kind):
+    tall = A[:, :5]
+    r = rv.linear_solve(kind.fromdense(tall), b, tol=1e-12)
+    assert r.success
+    np.testing.assert_allclose(r.x, np.linalg.lstsq(tall, b, rcond=None)[0], rtol=1e-8)
+
+
+def test_a_bcsr_matrix_under_jit_and_in_its_entries():
+    M = js.BCSR.fromdense(A)
+
+    def f(data):
+        return jnp.sum(rv.linear_solve(js.BCSR((data, M.indices, M.indptr), shape=M.shape), b, "gmres", tol=1e-12).x)
+
+    x, w = np.linalg.solve(A, b), np.linalg.solve(A.T, np.ones(n))
+    rows = np.repeat(np.arange(n), np.diff(M.indptr))
+    np.testing.assert_allclose(jax.jit(f)(M.data), x.sum(), rtol=1e-9)
+    np.testing.assert_allclose(jax.grad(f)(M.data), -w[rows] * x[np.asarray(M.indices)], rtol=1e-8)
+
+
+def test_batches_of_sparse_matrices_are_refused_in_words():
+    batch = js.BCOO.fromdense(np.stack([A, A]), n_batch=1)
+    with pytest.raises(ValueError, match="without batch or dense dimensions"):
+        rv.linear_solve(batch, b)
+
+
+def test_compositions_keep_what_is_known_for_auto():
+    blocks = op.BlockDiagonal(jnp.asarray(rng.standard_normal((4, 2, 2)) + 3 * np.eye(2)))
+    small = op.Dense(jnp.asarray(A[:4, :4]))
+    cases = {
+        "block diagonal": blocks,
+        "Kronecker": op.Kronecker(small, op.diagonal(jnp.arange(1.0, 3))),
+        "diagonal": 2.0 * op.diagonal(jnp.arange(1.0, n + 1)),
+        "tridiagonal": op.tridiagonal(jnp.ones(n - 1), 4 * jnp.ones(n), jnp.ones(n - 1)) + op.diagonal(jnp.ones(n)),
+    }
+    for word, operator in cases.items():
+        for given in (operator, operator.T):
+            r = rv.linear_solve(given, b)
+            assert word in r.why, (word, r.why)
+            assert r.success
+            np.testing.assert_allclose(r.x, np.linalg.solve(np.asarray(given.dense()), b), rtol=1e-8)
