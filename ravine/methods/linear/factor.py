@@ -4,7 +4,7 @@
     tridiagonal         Gaussian elimination with pivoting (LAPACK gtsv)
     blocks, A ⊗ B       the factors of the blocks, of A and of B
     sparse, banded      SuperLU on the host, through a callback (needs SciPy; as entries are read there, not under jit)
-    dense               LU, Cholesky or Householder QR (LAPACK)
+    dense               LU, Cholesky or Householder QR (LAPACK; LU and Cholesky from the host where the array lies there)
 
 LDLᵀ: JAX has none; symmetric indefinite systems go to LU, or to MINRES.
 """
@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.linalg import cho_solve, lu_solve, solve_triangular
+from jax.scipy.linalg import lu_solve, solve_triangular
+from scipy.linalg import get_lapack_funcs
 
 from ravine.core.pytree import part, static
-from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Kronecker, Operator
+from ravine.math.operators import BlockDiagonal, Diagonals, Kronecker, Operator
 from ravine.math.sparse import Ell, scipy_sparse, to_scipy
 from ravine.math.triangular import Swept
 from ravine.methods.linear.as_operator import as_operator
@@ -33,8 +34,7 @@ class Factor(Operator):
 
     def solve(self, b: Any) -> Any:
         """The x of A x = b."""
-        b = jnp.asarray(b)
-        return self.mv(b) if b.ndim == 1 else jax.vmap(self.mv, 1, 1)(b)
+        return _solved(self, jnp.asarray(b))
 
     @property
     def T(self) -> Any:
@@ -50,6 +50,11 @@ class Factor(Operator):
         return jnp.ones((), self.dtype)
 
 
+@jax.jit
+def _solved(F: Factor, b: Any) -> Any:
+    return F.mv(b) if b.ndim == 1 else jax.vmap(F.mv, 1, 1)(b)
+
+
 def _ratio(pivots: Any) -> Any:
     size = jnp.abs(pivots)
     return jnp.min(size) / jnp.max(size)
@@ -62,23 +67,32 @@ def _guarded(pivots: Any) -> Any:
 
 
 class LUFactor(Factor):
-    """P A = L U."""
+    """P Aᵀ = L U. The factors are those of Aᵀ and held transposed, as LAPACK counts by columns and arrays here lie row by row: so
+    nothing is copied into another order, neither to factor nor to solve."""
 
-    lu: Any = part()
-    pivots: Any = part()
+    lu: Any = part(doc="(L U)ᵀ in one array")
+    order: Any = part(doc="P: which row of Aᵀ stands at each place")
 
     @property
     def shape(self) -> tuple[int, int]:
         return self.lu.shape
 
     def mv(self, b: Any) -> Any:
-        return lu_solve((self.lu, self.pivots), b)
+        w = _triangular(self.lu, b, lower=False, transpose_a=True)
+        y = _triangular(self.lu, w, lower=True, transpose_a=True, unit_diagonal=True)
+        return jnp.zeros_like(y).at[self.order].set(y, unique_indices=True)
 
     def solve_transposed(self, b: Any) -> Any:
-        return lu_solve((self.lu, self.pivots), b, trans=1)
+        w = _triangular(self.lu, b[self.order], lower=True, unit_diagonal=True)
+        return _triangular(self.lu, w, lower=False)
 
     def rcond(self) -> Any:
         return _ratio(jnp.diagonal(self.lu))
+
+
+def _triangular(transposed: Any, b: Any, **how: Any) -> Any:
+    """The triangular solve with the transpose of an array, for a vector."""
+    return lax.linalg.triangular_solve(transposed.T, b[:, None], left_side=True, **how)[:, 0]
 
 
 class Transposed(Factor):
@@ -115,35 +129,69 @@ class CholeskyFactor(Factor):
         return True
 
     def mv(self, b: Any) -> Any:
-        return cho_solve((self.L, True), b)
+        return _triangular(self.L.conj(), _triangular(self.L, b, lower=False, transpose_a=True), lower=False)
 
     def rcond(self) -> Any:
         return _ratio(jnp.diagonal(self.L)) ** 2
 
 
 class QRFactor(Factor):
-    """A = Q R (m ≥ n: least squares), or Aᵀ = Q R (m < n: least norm)."""
+    """A = Q R (m ≥ n: least squares), or Aᵀ = Q R (m < n: least norm), with Q as its reflections, in blocks: of the vectors V of a
+    block, as rows, and S = striu(V Vᵀ) + diag(1 / τ), the product of the reflections is I − Vᵀ S⁻¹ V.
 
-    Q: Any = part()
-    R: Any = part()
+    [1] C. Puglisi, "Modification of the Householder method based on the compact WY representation", SIAM J. Sci. Stat. Comput. 13
+    (1992) 723.
+    """
+
+    V: Any = part(doc="(blocks, width, m)")
+    S: Any = part(doc="(blocks, width, width)")
+    R: Any = part(doc="Rᵀ")
     wide: bool = static(False)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.Q.shape if self.wide else self.Q.shape[::-1]
+        m, n = self.V.shape[2], self.R.shape[0]
+        return (m, n) if self.wide else (n, m)
 
     @property
     def T(self) -> Any:
-        return QRFactor(self.Q, self.R, not self.wide)
+        return self.replace(wide=not self.wide)
 
     def mv(self, b: Any) -> Any:
-        R = self.R.at[jnp.arange(self.R.shape[0]), jnp.arange(self.R.shape[0])].set(_guarded(jnp.diagonal(self.R)))
+        m, n = self.V.shape[2], self.R.shape[0]
         if self.wide:
-            return self.Q @ solve_triangular(R, b, trans=1)
-        return solve_triangular(R, self.Q.T @ b)
+            return self._Q(jnp.pad(_triangular(self.R, b, lower=False, transpose_a=True), (0, m - n)), transpose=False)
+        return _triangular(self.R, self._Q(b, transpose=True)[:n], lower=False)
+
+    def _Q(self, c: Any, transpose: bool) -> Any:
+        """Q c or Qᵀc, block by block."""
+
+        def block(c: Any, VS: Any) -> Any:
+            V, S = VS
+            return c - solve_triangular(S, V @ c, trans=1 if transpose else 0) @ V, None
+
+        return lax.scan(block, c, (self.V, self.S), reverse=not transpose)[0]
 
     def rcond(self) -> Any:
         return _ratio(jnp.diagonal(self.R))
+
+
+REFLECTIONS = 32  # in a block
+
+
+@jax.jit
+def _qr(a: Any) -> tuple[Any, Any, Any]:
+    """V, S and Rᵀ of the Householder QR of an m×n array, m ≥ n."""
+    h, tau = jnp.linalg.qr(a, mode="raw")
+    n, m = h.shape
+    i, j = jnp.arange(n)[:, None], jnp.arange(m)[None]
+    nothing = tau == 0  # a reflection that is the identity: v = 0 and τ = 1 stand for it
+    V = jnp.where(nothing[:, None], 0, jnp.where(j > i, h, (j == i).astype(h.dtype)))
+    blocks = -(-n // REFLECTIONS)
+    V = jnp.pad(V, ((0, blocks * REFLECTIONS - n), (0, 0))).reshape(blocks, REFLECTIONS, m)
+    d = jnp.pad(1 / jnp.where(nothing, 1, tau), (0, blocks * REFLECTIONS - n), constant_values=1).reshape(blocks, REFLECTIONS)
+    S = jnp.triu(V @ V.swapaxes(1, 2), 1) + jax.vmap(jnp.diag)(d)
+    return V, S, _with_guard(jnp.tril(h[:, :n]))
 
 
 class DiagonalFactor(Factor):
@@ -282,10 +330,47 @@ def _superlu(A: Operator) -> SuperLUFactor:
     return SuperLUFactor(jnp.int32(number), jnp.asarray(pivots, dtype), A.shape[0], _Handle(number))
 
 
-_lu = jax.jit(lambda a: lax.linalg.lu(a)[:2])
+def _with_guard(a: Any) -> Any:
+    i = jnp.arange(a.shape[-1])
+    guard = _guarded if a.ndim == 2 else jax.vmap(_guarded)
+    return a.at[..., i, i].set(guard(jnp.diagonal(a, axis1=-2, axis2=-1)))
+
+
+def _at_hand(a: Any) -> bool:
+    """Whether the host's LAPACK can read the array where it lies."""
+    return not isinstance(a, jax.core.Tracer) and all(d.platform == "cpu" for d in a.devices())
+
+
+@jax.jit
+def _lu_traced(a: Any) -> tuple[Any, Any]:
+    lu, _, order = lax.linalg.lu(a.T)
+    return _with_guard(lu).T, order
+
+
+def _lu(a: Any) -> tuple[Any, Any]:
+    """(L U)ᵀ and the order of P Aᵀ = L U. XLA copies the array three times around the same LAPACK call, a third of the time."""
+    if not _at_hand(a):
+        return _lu_traced(a)
+    (getrf,) = get_lapack_funcs(("getrf",), dtype=a.dtype)
+    lu, pivots, _ = getrf(np.asarray(a).T)
+    order = np.arange(len(a), dtype=np.int32)
+    for i, p in enumerate(pivots):
+        order[i], order[p] = order[p], order[i]
+    np.einsum("ii->i", lu)[:] = _guarded(np.diagonal(lu))
+    return jnp.asarray(lu.T), jnp.asarray(order)
+
+
 _block_lu = jax.jit(jax.vmap(lambda a: lax.linalg.lu(a)[:2]))
-_cholesky = jax.jit(lambda a: jnp.linalg.cholesky(a, symmetrize_input=False))
-_qr = jax.jit(lambda a: jnp.linalg.qr(a))
+_cholesky_traced = jax.jit(lambda a: jnp.linalg.cholesky(a, symmetrize_input=False))
+
+
+def _cholesky(a: Any) -> Any:
+    """L of A = L Lᵀ, from the lower triangle; NaN where there is none."""
+    if not _at_hand(a):
+        return _cholesky_traced(a)
+    (potrf,) = get_lapack_funcs(("potrf",), dtype=a.dtype)
+    upper, info = potrf(np.asarray(a).T, lower=False)
+    return jnp.full_like(a, jnp.nan) if info else jnp.asarray(upper.T)
 
 
 def factor(A: Any, kind: str = "lu") -> Factor:
@@ -312,7 +397,7 @@ def factor(A: Any, kind: str = "lu") -> Factor:
         raise ValueError(f"{kind} needs a square A, got {m}×{n}; take kind='qr', which solves least squares")
     if kind == "lu":
         return _structured(operator)
-    dense = operator.dense()
+    dense = jnp.asarray(operator.dense())
     if kind == "cholesky":
         return CholeskyFactor(_cholesky(dense))
     return QRFactor(*_qr(dense.T if m < n else dense), wide=m < n)
@@ -328,17 +413,11 @@ def _structured(A: Operator) -> Factor:
         below, above = at.get(-1, zero).at[0].set(0), at.get(1, zero).at[n - 1].set(0)
         return TridiagonalFactor(jnp.stack([below, at.get(0, zero), above]))
     if isinstance(A, BlockDiagonal) and A.blocks.shape[1] == A.blocks.shape[2]:
-        return BlockFactor(*_guard_lu(*_block_lu(A.blocks)))
+        lu, pivots = _block_lu(A.blocks)
+        return BlockFactor(_with_guard(lu), pivots)
     if isinstance(A, Kronecker) and A.left.shape[0] == A.left.shape[1]:
         return KroneckerFactor(_structured(A.left), _structured(A.right))
     traced = any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(A))
     if isinstance(A, Diagonals | Ell) and not traced:
         return _superlu(A)
-    return LUFactor(*_guard_lu(*_lu(A.dense() if not isinstance(A, Dense) else A.array)))
-
-
-@jax.jit
-def _guard_lu(lu: Any, pivots: Any) -> tuple[Any, Any]:
-    i = jnp.arange(lu.shape[-1])
-    guard = _guarded if lu.ndim == 2 else jax.vmap(_guarded)
-    return lu.at[..., i, i].set(guard(jnp.diagonal(lu, axis1=-2, axis2=-1))), pivots
+    return LUFactor(*_lu(jnp.asarray(A.dense())))

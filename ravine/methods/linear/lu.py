@@ -1,6 +1,8 @@
-"""LU: Gaussian elimination with row exchanges, P A = L U, and refinement.
+"""LU: Gaussian elimination with exchanges, P Aᵀ = L U, and refinement.
 
-    x⁺ = x + U⁻¹ L⁻¹ P (b − A x)
+    x⁺ = x + Pᵀ L⁻ᵀ U⁻ᵀ (b − A x)
+
+The factors are those of Aᵀ, because arrays lie row by row here and LAPACK counts by columns; as stable as P A = L U.
 
 The structure of A is kept: a tridiagonal A is solved in O(n), a sparse one by SuperLU on the host.
 
@@ -16,7 +18,7 @@ from ravine.methods.linear.direct import Direct
 
 
 class LU(Direct):
-    """Gaussian elimination with row exchanges, and refinement by the true residual.
+    """Gaussian elimination with exchanges, and refinement by the true residual.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

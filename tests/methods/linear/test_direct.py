@@ -53,6 +53,27 @@ def test_qr_of_a_rectangular_matrix_is_the_pseudo_inverse(shape):
     np.testing.assert_allclose(rv.factor(T, "qr").dense(), np.linalg.pinv(T), atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(70, 70), (90, 40), (33, 80)])
+def test_qr_in_several_blocks_of_reflections(shape):
+    T = rng.standard_normal(shape)
+    T[1:, 0] = 0  # a reflection that is the identity
+    F = rv.factor(T, "qr")
+    np.testing.assert_allclose(F.dense(), np.linalg.pinv(T), rtol=1e-7, atol=1e-11)
+    np.testing.assert_allclose(F.T.dense(), np.linalg.pinv(T).T, rtol=1e-7, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["lu", "cholesky"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+def test_traced_factors_are_those_of_the_host(kind, dtype):
+    Z = A.astype(dtype) + (1j * rng.standard_normal((n, n)) if dtype == np.complex128 else 0)
+    D, c = Z @ Z.conj().T, b.astype(dtype)
+    here, traced = rv.factor(D, kind).solve(c), jax.jit(lambda D: rv.factor(D, kind).solve(c))(D)
+    assert here.dtype == dtype
+    tight = 1e-3 if dtype == np.float32 else 1e-8
+    np.testing.assert_allclose(here, np.linalg.solve(D, c), rtol=tight)
+    np.testing.assert_allclose(here, traced, rtol=tight)
+
+
 def test_refusals_name_the_cure():
     with pytest.raises(ValueError, match="JAX has no LDLᵀ; take lu, or minres"):
         rv.factor(A, "ldl")
