@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,7 +35,9 @@ class Factor(Operator):
 
     def solve(self, b: Any) -> Any:
         """The x of A x = b."""
-        return _solved(self, jnp.asarray(b))
+        b = jnp.asarray(b)
+        b = b if jnp.issubdtype(b.dtype, jnp.inexact) else b.astype(self.dtype)
+        return _solved(self, b, np.promote_types(b.dtype, self.dtype))
 
     @property
     def T(self) -> Any:
@@ -50,8 +53,9 @@ class Factor(Operator):
         return jnp.ones((), self.dtype)
 
 
-@jax.jit
-def _solved(F: Factor, b: Any) -> Any:
+@partial(jax.jit, static_argnums=2)
+def _solved(F: Factor, b: Any, kind: Any) -> Any:
+    F, b = jax.tree.map(lambda v: v.astype(kind) if jnp.issubdtype(v.dtype, jnp.inexact) else v, (F, b))
     return F.mv(b) if b.ndim == 1 else jax.vmap(F.mv, 1, 1)(b)
 
 

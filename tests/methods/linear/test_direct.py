@@ -74,6 +74,14 @@ def test_traced_factors_are_those_of_the_host(kind, dtype):
     np.testing.assert_allclose(here, traced, rtol=tight)
 
 
+def test_a_right_hand_side_of_another_dtype_is_solved_in_the_wider_one():
+    single = rv.factor(A.astype(np.float32))
+    assert single.solve(b).dtype == np.float64
+    np.testing.assert_allclose(single.solve(b), np.linalg.solve(A, b), rtol=1e-3)
+    np.testing.assert_allclose(rv.factor(A).solve(np.arange(n)), np.linalg.solve(A, np.arange(n)), rtol=1e-9)
+    np.testing.assert_allclose(rv.factor(A, "qr").solve(b + 1j * b[::-1]), np.linalg.solve(A, b + 1j * b[::-1]), rtol=1e-9)
+
+
 def test_refusals_name_the_cure():
     with pytest.raises(ValueError, match="JAX has no LDLᵀ; take lu, or minres"):
         rv.factor(A, "ldl")
