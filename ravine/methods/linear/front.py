@@ -339,7 +339,9 @@ def finished(r: Result, problem: LinearSystem) -> Result:
     if not is_traced(r.carry):
         remark = inner.explain(s, int(r.nit) + 1)
         changes["remark"] = " ".join(filter(None, (r.remark, remark)))
-    residual = true_residual(problem, r.x) if is_traced(r.carry) else _true_residual(problem, r.x)
+    residual = r.fun
+    if inner.carries_residual:
+        residual = true_residual(problem, r.x) if is_traced(r.carry) else _true_residual(problem, r.x)
     converged = r.code == Status.CONVERGED
     changes["fun"] = residual
     changes["optimality"] = jnp.where(converged | jnp.bool_(inner.least_squares), r.optimality, residual)
