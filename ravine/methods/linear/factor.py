@@ -67,7 +67,7 @@ def _ratio(pivots: Any) -> Any:
 def _guarded(pivots: Any) -> Any:
     """Zero pivots made as small as rounding would have left them: so a singular system has a solution, and it is huge."""
     least = jnp.finfo(pivots.dtype).eps * jnp.max(jnp.abs(pivots), initial=0)
-    return jnp.where(pivots == 0, jnp.where(least > 0, least, 1), pivots)
+    return jnp.where(pivots == 0, jnp.where(least > 0, least, 1).astype(pivots.dtype), pivots)
 
 
 class LUFactor(Factor):
