@@ -462,6 +462,8 @@ class Kronecker(Operator):
         return Kronecker(self.left.T, self.right.T)
 
     def diagonal(self) -> Any:
+        if self.right.shape[0] != self.right.shape[1]:
+            return jnp.diagonal(self.dense())
         return jnp.kron(self.left.diagonal(), self.right.diagonal())
 
     def dense(self) -> Any:
