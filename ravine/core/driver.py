@@ -23,7 +23,7 @@ from jax import lax
 
 from ravine.core import work
 from ravine.core.method import Method
-from ravine.core.problem import Oracles
+from ravine.core.problem import Objective, Oracles
 from ravine.core.pytree import cast, largest, widest
 from ravine.core.status import Status
 from ravine.core.stop import Stop, View, first
@@ -44,12 +44,13 @@ class Best(NamedTuple):
 
 
 class Gauge(NamedTuple):
-    """The numbers of the last step that stop criteria and messages speak of."""
+    """The numbers of the last step that stop criteria and messages speak of, and the optimality at the start."""
 
     optimality: Any
     scale: Any
     step: Any
     decrease: Any
+    first: Any
 
 
 class Carry(NamedTuple):
@@ -89,6 +90,11 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     wanted = not noisy or "optimality" in needs
     optimality = method.optimality(problem, s).astype(f.dtype) if wanted else nan
     scale = method.scale(problem, s).astype(f.dtype) if wanted else nan
+    first_optimality = optimality if before is None else carry.gauge.first
+    if issubclass(method.solves, Objective):
+        # Where |f| is huge, a gradient may be small beside it everywhere: in float32 Brown's badly scaled function (f = 10¹², |g|∞
+        # = 2·10⁶ at the start) would be called solved at once. So it must be small beside the first gradient, too.
+        scale = jnp.fmin(scale, jnp.maximum(1, first_optimality))
     step, decrease = carry.gauge.step, carry.gauge.decrease
     if before is not None and "step" in needs:
         step = jnp.where(accepted, _relative_step(x, method.point(before)).astype(f.dtype), step)
@@ -116,7 +122,7 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
                 value = {"f": f, "optimality": optimality, "x": x, "k": carry.k, "work": carry.work}.get(name)
                 value = getattr(s, name) if value is None else value
                 history[name] = jax.tree.map(lambda c, v: c.at[row].set(v.astype(c.dtype)), history[name], value)
-    gauge = Gauge(optimality, scale, step, decrease)
+    gauge = Gauge(optimality, scale, step, decrease, first_optimality)
     return carry._replace(status=status.astype(jnp.int32), best=best, gauge=gauge, history=history)
 
 
@@ -155,7 +161,7 @@ def _start(
             recorded[name] = jax.tree.map(lambda v: jnp.zeros((rows, *v.shape), v.dtype), value)
         recorded["base"] = zero
     keep = Best(x, jnp.full_like(f, jnp.inf), getattr(s, "g", None), nan, zero) if best and not method.monotone else None
-    carry = Carry(zero, zero, s, key, zero, tally.vector(), keep, Gauge(nan, nan, nan, nan), recorded)
+    carry = Carry(zero, zero, s, key, zero, tally.vector(), keep, Gauge(nan, nan, nan, nan, nan), recorded)
     carry = _assess(tuned, now, problem.noisy, stop, carry, None, jnp.zeros((), jnp.float32))
     # Copies, because the loop is given these buffers to overwrite: an output that is the user's x0 itself, or one
     # buffer twice, must not be donated.

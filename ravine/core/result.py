@@ -110,7 +110,7 @@ class Result:
     def _reason(self, status: Status) -> str:
         if self.stop is None or self.gauge is None:
             return ""
-        number = {name: float(v) for name, v in self.gauge._asdict().items()}
+        number = {name: float(v) for name, v in self.gauge._asdict().items() if name in View._fields}
         evaluations = max(self._count("f"), self._count("g"))
         view = View(
             k=0,

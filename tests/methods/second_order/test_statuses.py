@@ -68,6 +68,16 @@ def test_a_huge_element_of_x_hides_no_solution(method):
     assert r.fun < 1e-20
 
 
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs", "trust_region"])
+def test_a_huge_value_makes_no_gradient_small(method):
+    """The same function in float32: at the start |g|∞ = 2·10⁶ is 2·10⁻⁶ of f, far below the tolerance."""
+    x0 = np.ones(2, np.float32)
+    r = rv.minimize(lambda x: (x[0] - 1e6) ** 2 + (x[1] - 2e-6) ** 2 + (x[0] * x[1] - 2) ** 2, x0, method=method)
+    assert r.nit > 0
+    assert r.fun < 1e11
+    assert not r.success or r.optimality < 1e3
+
+
 @pytest.mark.parametrize("method", ["bfgs", "lbfgs", "nonlinear_cg", "steepest_descent"])
 def test_a_wrong_gradient_is_no_success(method):
     """−g leads uphill: there is no decrease, and the gradient is large."""
