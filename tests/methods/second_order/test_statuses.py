@@ -74,7 +74,7 @@ def test_a_huge_value_makes_no_gradient_small(method):
     x0 = np.ones(2, np.float32)
     r = rv.minimize(lambda x: (x[0] - 1e6) ** 2 + (x[1] - 2e-6) ** 2 + (x[0] * x[1] - 2) ** 2, x0, method=method)
     assert r.nit > 0
-    assert r.fun < 1e11
+    assert r.fun < 0.5e12
     assert not r.success or r.optimality < 1e3
 
 
