@@ -26,8 +26,11 @@ def small_sets(monkeypatch):
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_every_problem_starts_at_a_finite_value(name, small_sets):
-    problem = registry.make(name, **({"widths": "20-10"} if name == "cifar10_mlp" else {}))
+def test_every_problem_starts_at_a_finite_value(name, small_sets, tmp_path):
+    file = tmp_path / "matrix_market.mtx"
+    file.write_text("%%MatrixMarket matrix coordinate real general\n2 2 2\n1 1 2.0\n2 2 4.0\n")
+    settings = {"cifar10_mlp": {"widths": "20-10"}, "matrix_market": {"path": str(file)}}
+    problem = registry.make(name, **settings.get(name, {}))
     assert problem.name.split("[")[0] == name
     assert problem.doc
     x0 = jax.eval_shape(problem.start, jax.random.key(0)) if problem.init else problem.x0
@@ -35,6 +38,10 @@ def test_every_problem_starts_at_a_finite_value(name, small_sets):
         batch = jax.tree.map(lambda a: a[:2], problem.data)
         assert jax.eval_shape(problem.loss, x0, batch).shape == ()
         assert jax.eval_shape(problem.metrics["accuracy"], x0, problem.validation).shape == ()
+        return
+    if problem.A is not None:
+        assert problem.A.shape == (problem.b.size, problem.b.size)
+        assert np.isfinite(problem.b).all()
         return
     x0 = problem.start(jax.random.key(0))
     value = jax.jit(problem.fun or problem.residual)(jax.tree.map(jnp.asarray, x0), *problem.args)
