@@ -147,7 +147,7 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.compare("sphere[n=0]"), r"n"),
         (lambda: rv.compare("rosenbrock[m=3]"), r"problem 'rosenbrock' has no parameter 'm'"),
         (lambda: rv.compare("sphere", []), r"no methods to race"),
-        (lambda: rv.Problem(name="p", x0=0.0), r"give exactly one of fun, residual and loss, not none.*problem = rv.Problem\("),
+        (lambda: rv.Problem(name="p", x0=0.0), r"give exactly one of fun, residual, loss and A, not none.*problem = rv.Problem\("),
         (lambda: rv.Problem(fun=len), r"give a start: either x0 or init"),
         (lambda: rv.Problem(fun=3, x0=0.0), r"fun must be a function, not int"),
         (lambda: rv.Problem(loss=len, x0=0.0), r"loss and data belong together"),
