@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ravine.compare.contenders import with_step_size
-from ravine.core.pytree import part, static, step_size
+from ravine.core.pytree import part, select, static, step_size
 from ravine.core.rule import Rule
 
 
@@ -103,4 +103,4 @@ class WholeGradient(Rule):
         u, memory = self.inner.move(total / self.batches, s.memory, x, t / self.batches)
         last = t % self.batches == 0
         stepped, waiting = (u, WholeState(jnp.zeros_like(x), memory)), (jnp.zeros_like(x), WholeState(total, s.memory))
-        return jax.tree.map(lambda a, b: jnp.where(last, a, b), stepped, waiting)
+        return select(last, stepped, waiting)

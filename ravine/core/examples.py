@@ -11,7 +11,7 @@ from typing import Any
 
 from jax.extend.core import Literal
 
-from ravine.core.program import Program
+from ravine.core.program import OPENED, Program
 
 MIXED = -1
 
@@ -22,7 +22,7 @@ ELEMENTWISE = {
     *("neg", "nextafter", "not", "or", "pow", "reduce_precision", "rem", "round", "rsqrt", "select_n", "sign", "sin", "sinh"),
     *("sqrt", "square", "stop_gradient", "sub", "tan", "tanh", "xor"),
 }
-INNER = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "closed_call": "call_jaxpr", "remat2": "jaxpr"}
+INNER = OPENED | {"custom_jvp_call": "call_jaxpr"}
 
 
 def axis_of(shape: tuple[int, ...], before: int, N: int) -> int | None:

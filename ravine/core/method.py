@@ -54,7 +54,8 @@ class Method(Record):
         """What the optimality is relative to: max(1, |f|) / max(1, |x|∞).
 
         So the test is on the relative change of f per relative change of x (Dennis and Schnabel 1983, section 7.2); a gradient
-        that is small beside a huge |f| alone would call a diverging run converged.
+        that is small beside a huge |f| alone would call a diverging run converged. Of an objective, the driver lets it be at most
+        max(1, the optimality at the start).
         """
         return jnp.maximum(1, jnp.abs(self.value(s))) / jnp.maximum(1, largest(self.point(s)))
 

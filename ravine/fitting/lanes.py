@@ -24,11 +24,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from ravine.core.problem import LeastSquares
-from ravine.core.pytree import substitute
+from ravine.core.pytree import select, substitute
 from ravine.core.status import Status
 from ravine.math.damped import least
 from ravine.math.small_dense import solve_spd
-from ravine.methods.least_squares.damping import judged, select, tiny, verdict, within
+from ravine.methods.least_squares.damping import judged, tiny, verdict, within
 from ravine.methods.least_squares.linear_step import Local, free, lengths
 from ravine.steps.damping import Nielsen, Trial
 

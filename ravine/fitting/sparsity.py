@@ -19,6 +19,7 @@ from ravine.fitting.statistics import parameter_names
 from ravine.math.colouring import as_pattern
 from ravine.math.sparse import scipy_sparse
 from ravine.methods.least_squares.auto_step import AutoStep
+from ravine.methods.least_squares.damping import within
 from ravine.methods.least_squares.sparse_step import SparseStep
 
 BLOCK = 64  # columns of J that are made at once
@@ -57,8 +58,7 @@ def points(problem: LeastSquares, x: Any) -> list[Any]:
     out = [jnp.asarray(x)]
     for away in beside:
         y = x + (BESIDE * (1 + np.abs(np.asarray(x))) * away).astype(x.dtype)
-        y = y if problem.lower is None else jnp.maximum(y, problem.lower)
-        out.append(y if problem.upper is None else jnp.minimum(y, problem.upper))
+        out.append(within(problem, y))
     return out
 
 

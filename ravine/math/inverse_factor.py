@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ravine.math.small_dense import UNROLLED, cholesky
+from ravine.math.small_dense import UNROLLED, cholesky, forwards
 
 BLOCK = 64
 
@@ -38,7 +38,7 @@ def inverse_factor(A: Any) -> jax.Array:
     """
     n = len(A)
     if n <= UNROLLED:
-        return _written_out(A)
+        return forwards(cholesky(A), jnp.eye(n, dtype=A.dtype))
     blocks = -(-n // (BLOCK if n > BLOCK else UNROLLED))
     size = -(-n // blocks)
     padded = blocks * size
@@ -49,23 +49,14 @@ def inverse_factor(A: Any) -> jax.Array:
     def eliminate(i: Any, T: Any) -> Any:
         k = i * size
         rows = lax.dynamic_slice_in_dim(T, k, size, 0)
-        R = _product(inverse_factor(lax.dynamic_slice_in_dim(rows, k, size, 1)), rows)
+        R = product(inverse_factor(lax.dynamic_slice_in_dim(rows, k, size, 1)), rows)
         below = jnp.where(row >= k + size, R[:, :padded], 0)
-        return lax.dynamic_update_slice_in_dim(T - _product(below.T, R), R, k, 0)
+        return lax.dynamic_update_slice_in_dim(T - product(below.T, R), R, k, 0)
 
     T = jnp.concatenate([A, jnp.eye(padded, dtype=A.dtype)], 1)
     return lax.fori_loop(0, blocks, eliminate, T)[:n, padded : padded + n]
 
 
-def _written_out(A: Any) -> jax.Array:
-    """M of a small A: L m_j = e_j by forward substitution for all columns j at once."""
-    n = len(A)
-    L = cholesky(A)
-    M: list[Any] = []
-    for i, e in enumerate(jnp.eye(n, dtype=A.dtype)):
-        M.append((e - sum((L[i][c] * M[c] for c in range(i)), jnp.zeros_like(e))) / L[i][i])
-    return jnp.stack(M)
-
-
-def _product(a: Any, b: Any) -> jax.Array:
+def product(a: Any, b: Any) -> jax.Array:
+    """A B in the full precision of the dtype: condition numbers reach 10⁵, too much for the short floats of accelerators."""
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ravine.math.inverse_factor import inverse_factor
+from ravine.math.inverse_factor import inverse_factor, product
 
 UNROLL = 3
 
@@ -74,7 +74,7 @@ def proximal_direction(
     N, n = A.shape
     if (form or ("primal" if n + bias <= N else "dual")) == "primal":
         return from_normal_equations(*normal_equations(A, E, bias), tau, solver, bias=bias)
-    G = _product(A, A.T) + (1 if bias else 0)
+    G = product(A, A.T) + (1 if bias else 0)
     if parse_solver(solver).iterations is None:
         X = _inverse(G, tau)
         if n < E.shape[1]:  # ÃᵀXE, the smaller product first
@@ -88,7 +88,7 @@ def proximal_direction(
 def normal_equations(A: Any, E: Any, bias: bool) -> tuple[jax.Array, jax.Array]:
     """ÃᵀÃ and ÃᵀE."""
     A = jnp.concatenate([A, jnp.ones((len(A), 1), A.dtype)], 1) if bias else A
-    return _product(A.T, A), A.T @ E
+    return product(A.T, A), A.T @ E
 
 
 def from_normal_equations(C: Any, g: Any, tau: Any, solver: str, *, bias: bool) -> tuple[jax.Array, jax.Array | None]:
@@ -124,7 +124,7 @@ def cg(G: Any, s: Any, tau: Any, solver: Solver, dual: bool) -> jax.Array:
         u, s, w, z, ss, going = carry
         q, alpha = step_length(w, z, ss)
         u, s = u + alpha * w, s - alpha * q
-        t = _product(G, s)
+        t = product(G, s)
         ss, before = _columns(s, t if dual else s), ss
         beta = ss / (before + eps) if solver.reference else _ratio(ss, before)
         if solver.reference:
@@ -133,7 +133,7 @@ def cg(G: Any, s: Any, tau: Any, solver: Solver, dual: bool) -> jax.Array:
             beta, ss = jnp.where(going, beta, 0), jnp.where(going, ss, 0)
         return u, s, s + beta * w, t + beta * z, ss, going
 
-    z = _product(G, s)  # always G w
+    z = product(G, s)  # always G w
     ss = _columns(s, z if dual else s)
     small = 1e-4 * ss.mean()
     start = jnp.zeros_like(s), s, s, z, ss, jnp.bool_(True)
@@ -158,9 +158,4 @@ def _inverse(G: Any, tau: Any) -> jax.Array:
     """
     shift = jnp.maximum(1 / tau, jnp.finfo(G.dtype).eps * jnp.trace(G))
     M = inverse_factor(G + shift * jnp.eye(len(G), dtype=G.dtype))
-    return _product(M.T, M)
-
-
-def _product(a: Any, b: Any) -> jax.Array:
-    """A B in the full precision of the dtype: condition numbers reach 10⁵, too much for the short floats of accelerators."""
-    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+    return product(M.T, M)

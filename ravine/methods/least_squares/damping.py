@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
+from ravine.core.pytree import select
 from ravine.core.status import Status
 from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
 from ravine.steps.damping import Damping, Trial
@@ -154,8 +154,3 @@ def within(problem: LeastSquares, x: Any) -> Any:
     """The nearest point of the box."""
     x = x if problem.lower is None else jnp.maximum(x, problem.lower)
     return x if problem.upper is None else jnp.minimum(x, problem.upper)
-
-
-def select(predicate: Any, yes: Any, no: Any) -> Any:
-    """One of two states."""
-    return jax.tree.map(lambda a, b: jnp.where(predicate, a, b), yes, no)

@@ -17,10 +17,10 @@ import jax.numpy as jnp
 
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
-from ravine.core.pytree import part
+from ravine.core.pytree import part, select
 from ravine.math.damped import least
 from ravine.methods.least_squares.auto_step import AutoStep
-from ravine.methods.least_squares.damping import select, tiny, verdict
+from ravine.methods.least_squares.damping import tiny, verdict
 from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
 from ravine.steps.armijo import Armijo
 from ravine.steps.line_search import ACCEPTED, Line, LineSearch

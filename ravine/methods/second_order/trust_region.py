@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from ravine.core import work
 from ravine.core.method import Method
 from ravine.core.problem import Objective
-from ravine.core.pytree import hyper, static
+from ravine.core.pytree import hyper, select, static
 from ravine.core.status import Status
 from ravine.math.box import project, projected_gradient, relative_gradient
 from ravine.methods.second_order.subproblem import Dense, MatrixFree, noise_of
@@ -96,7 +95,7 @@ class TrustRegion(Method):
         gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
         noise = rounding(s.f) + jnp.finfo(f.dtype).eps * (jnp.abs(s.g) @ jnp.abs(s.x))
         unresolved = promise <= jnp.maximum(noise, jnp.abs(s.f - f - by_slopes))
-        x_new, f_new, g_new = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), (x, f, g), (s.x, s.f, s.g))
+        x_new, f_new, g_new = select(accepted, (x, f, g), (s.x, s.f, s.g))
         return State(
             x=x_new,
             f=f_new,
