@@ -16,6 +16,7 @@ import numpy as np
 
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
+from ravine.compare.turn import TURN, compiled
 from ravine.core import driver, work
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
@@ -106,13 +107,13 @@ class Running:
         self.size = sum(int(np.prod(np.shape(v))) for v in jax.tree.leaves(start))
         begin = jax.jit(partial(_begin, contender, kind, self.layout, steps + 1))
         step = jax.jit(partial(_chunk, contender, kind), donate_argnames="carries")
-        carries = begin(self.problem, self.stop, self.lrs, race.starts)
-        carries = jax.block_until_ready(step(self.problem, self.stop, self.lrs, carries=carries))
-        deadline = time.perf_counter() + seconds
-        while not bool(jnp.all(carries.status > 0)):
-            if stopped() or time.perf_counter() > deadline:
-                break
-            carries = step(self.problem, self.stop, self.lrs, carries=carries)
+        shapes = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
+        compiled(step, self.problem, self.stop, self.lrs, carries=shapes)
+        with TURN:
+            carries = begin(self.problem, self.stop, self.lrs, race.starts)
+            deadline = time.perf_counter() + seconds
+            while not np.all(carries.status) and not stopped() and time.perf_counter() <= deadline:
+                carries = step(self.problem, self.stop, self.lrs, carries=carries)
         self.status, self.nit = np.asarray(carries.status), np.asarray(carries.nit)
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)

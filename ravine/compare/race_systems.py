@@ -17,6 +17,7 @@ import numpy as np
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, can_race
 from ravine.compare.race_functions import CHUNK, NEVER, sampled
+from ravine.compare.turn import TURN
 from ravine.core import driver, work
 from ravine.core.clock import Clock
 from ravine.core.problem import LinearSystem
@@ -76,12 +77,13 @@ class SystemRun:
     def __init__(self, race: SystemRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
         self.stop = Optimality(race.tol) | MaxSteps(steps)
-        method, problem = self._ready()
-        carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), steps + 1, False)
-        carry = driver.advance(method, problem, carry, self.stop, 1)
-        deadline = time.perf_counter() + seconds
-        while not int(carry.status) and not stopped() and time.perf_counter() <= deadline:
-            carry = driver.advance(method, problem, carry, self.stop, CHUNK)
+        with TURN:
+            method, problem = self._ready()
+            carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), steps + 1, False)
+            carry = driver.advance(method, problem, carry, self.stop, 1)
+            deadline = time.perf_counter() + seconds
+            while not int(carry.status) and not stopped() and time.perf_counter() <= deadline:
+                carry = driver.advance(method, problem, carry, self.stop, CHUNK)
         n = int(carry.nit)
         self.loss = np.asarray(carry.history["f"], np.float64)[: n + 1] / race.norm_of_b
         # A residual within the tolerance was recomputed; the last one is in any case.

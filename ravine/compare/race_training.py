@@ -21,6 +21,7 @@ import numpy as np
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, with_step_size
 from ravine.compare.one_of import OneOf, WholeGradient
+from ravine.compare.turn import TURN, compiled, run
 from ravine.core import driver
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
@@ -122,31 +123,34 @@ class Running:
         self.layout = layout_for(self.method, start, "params")
         with race.compiling if race.shares(contender) else contextlib.nullcontext():
             # The first to come compiles for all that share its program, while these wait.
+            shapes = compiled(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
+            self._look(shapes, compiled)
+            self._epoch(shapes, 0, compiled)
+        with TURN:
             carries = _begin(self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
             measured = [self._look(carries)]
-            carries = self._epoch(carries, 0)
-            measured.append(self._look(carries))
-        jax.block_until_ready(measured)
-        deadline = time.perf_counter() + seconds
-        for e in range(1, epochs):
-            if np.isfinite(seconds):
-                jax.block_until_ready(carries)
-            if stopped() or time.perf_counter() > deadline:
-                break
-            carries = self._epoch(carries, e)
-            measured.append(self._look(carries))
+            deadline = time.perf_counter() + seconds
+            for e in range(epochs):
+                if np.isfinite(seconds):
+                    jax.block_until_ready(carries)
+                if stopped() or time.perf_counter() > deadline:
+                    break
+                carries = self._epoch(carries, e)
+                measured.append(self._look(carries))
+            jax.block_until_ready(measured)
         self.status = np.asarray(carries.status)
         self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
         self.chosen = self._choose()
         self.pace: list[float] = []
 
-    def _epoch(self, carries: Any, e: int) -> Any:
+    def _epoch(self, carries: Any, e: int, call: Callable[..., Any] = run) -> Any:
         race, how = self.race, {"tuned": self.contender.tuned, "layout": self.layout, "steps": self.race.steps}
-        return _epoch(self.method, self.lrs, race.loss, race.data, race.order(e), carries, jnp.int32(e * race.steps), **how)
+        first = jnp.int32(e * race.steps)
+        return call(_epoch, self.method, self.lrs, race.loss, race.data, race.order(e), carries, first, **how)
 
-    def _look(self, carries: Any) -> Any:
-        return look(self.race.measure, carries.state.x, self.race.data, self.race.validation, layout=self.layout)
+    def _look(self, carries: Any, call: Callable[..., Any] = run) -> Any:
+        return call(look, self.race.measure, carries.state.x, self.race.data, self.race.validation, layout=self.layout)
 
     def _choose(self) -> int:
         """By the work to the target on the tuning seeds, then by the final loss."""

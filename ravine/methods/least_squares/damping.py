@@ -6,7 +6,7 @@
 The step is taken where ϱ > 0, and λ follows ϱ (`ravine.steps.damping`). One step of the driver is one trial. Within bounds, x + p
 is moved to the nearest point of the box before anything is evaluated there.
 
-How far apart two values can be and say nothing is told from J: a rounding error in x alone changes r by ε Σ‖Jⱼ‖|xⱼ|. Where f is
+How far apart two values can be and say nothing is told from J: a rounding error in x alone changes r by about ε ‖(‖Jⱼ‖xⱼ)ⱼ‖. Where f is
 that flat, a step is judged by whether what Gauss-Newton still promises becomes less.
 """
 
@@ -129,8 +129,8 @@ def tiny(p: Any, x: Any) -> Any:
 
 
 def blur(local: Local, x: Any) -> Any:
-    """How much r changes, in length, when every parameter is changed by a rounding error."""
-    return jnp.finfo(x.dtype).eps * jnp.sum(lengths(local.squares) * jnp.abs(x), axis=0)
+    """How much r changes, in length, when every parameter is changed by a rounding error, independent of the others."""
+    return jnp.finfo(x.dtype).eps * jnp.sqrt(jnp.sum(local.squares * x**2, axis=0))
 
 
 def noise(local: Local, x: Any) -> Any:
@@ -140,11 +140,10 @@ def noise(local: Local, x: Any) -> Any:
 
 
 def verdict(local: Local, x: Any, stuck: Any, flat: Any) -> Any:
-    """PRECISION where what Gauss-Newton still promises cannot be seen in f, or r is orthogonal to all columns of J (which may be
-    singular at a solution, where promises are empty); STALLED where f should fall and does not."""
-    cosine = jnp.max(jnp.abs(local.g) / lengths(local.squares), axis=0) / jnp.sqrt(2 * local.f)
-    orthogonal = cosine <= jnp.finfo(x.dtype).eps ** (1 / 3)
-    resolved = (0.5 * local.offset**2 <= 10 * noise(local, x)) | orthogonal
+    """PRECISION where what Gauss-Newton still promises cannot be seen in f, or what a step along any one parameter does (J may be
+    singular at a solution, where Gauss-Newton's promises are empty); STALLED where f should fall and does not."""
+    along_one = jnp.max(jnp.abs(local.g) / lengths(local.squares), axis=0)
+    resolved = 0.5 * jnp.minimum(local.offset, along_one) ** 2 <= 10 * noise(local, x)
     end = jnp.where(resolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
     ended = stuck | (flat & resolved) | (local.offset <= blur(local, x))
     return jnp.where(ended, end, jnp.int32(Status.RUNNING))
