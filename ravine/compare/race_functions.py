@@ -240,4 +240,8 @@ def _chunk(contender: Contender, kind: type[Oracles], problem: Any, stop: Any, l
     def lane(lr: Any, carry: Any) -> Any:
         return driver.advance(as_method(contender.with_step_size(lr), kind), problem, carry, stop, CHUNK)
 
-    return jax.vmap(lambda row: jax.vmap(lane)(lrs, row))(carries)
+    if contender.tuned:
+        return jax.vmap(lambda row: jax.vmap(lane)(lrs, row))(carries)
+    # Few runs, one after the other: side by side, each would wait for the longest loop of any within a step (searches, dampings).
+    alone = jax.tree.map(lambda v: v[:, 0], carries)
+    return jax.tree.map(lambda v: v[:, None], jax.lax.map(lambda carry: lane(lrs[0], carry), alone))

@@ -39,11 +39,13 @@ class Solution(NamedTuple):
         p: the step.
         gain: gᵀD⁻¹(D⁻¹AD⁻¹ + λI)⁻¹D⁻¹g with A = JᵀJ: twice what the step lowers the damped model by.
         slope: qᵀ(D⁻¹AD⁻¹ + λI)⁻¹q for q = D p, which is −½ d‖q‖²/dλ.
+        lam: the λ that was used, at least that of rounding.
     """
 
     p: Any
     gain: Any
     slope: Any
+    lam: Any
 
 
 def qr_solve(R: Any, b: Any, D: Any, lam: Any) -> Solution:
@@ -59,7 +61,7 @@ def qr_solve(R: Any, b: Any, D: Any, lam: Any) -> Solution:
     T, c = T[:n, :n], T[:n, n]
     q = -triangular_solve(T, c[:, None], left_side=True)
     w = triangular_solve(T, q, left_side=True, transpose_a=True)
-    return Solution(q[:, 0] / D, jnp.sum(c * c), jnp.sum(w * w))
+    return Solution(q[:, 0] / D, jnp.sum(c * c), jnp.sum(w * w), mu * mu)
 
 
 def cholesky_solve(A: Any, g: Any, D: Any, lam: Any) -> Solution:
@@ -70,7 +72,7 @@ def cholesky_solve(A: Any, g: Any, D: Any, lam: Any) -> Solution:
     c = triangular_solve(L, (g / D)[:, None], left_side=True, lower=True)
     q = -triangular_solve(L, c, left_side=True, lower=True, transpose_a=True)
     w = triangular_solve(L, q, left_side=True, lower=True)
-    return Solution(q[:, 0] / D, jnp.sum(c * c), jnp.sum(w * w))
+    return Solution(q[:, 0] / D, jnp.sum(c * c), jnp.sum(w * w), lam)
 
 
 def kernel_solve(K: Any, r: Any, lam: Any) -> tuple[Any, Any, Any]:
@@ -94,7 +96,7 @@ def kernel_solve(K: Any, r: Any, lam: Any) -> tuple[Any, Any, Any]:
 def dual_solution(q: Any, g: Any, D: Any, w: Any, lam: Any) -> Solution:
     """The damped step of q = −D⁻¹Jᵀu, g = Jᵀr, and of what `kernel_solve` found."""
     # (BᵀB + λI)⁻¹ = (I − Bᵀ(K + λI)⁻¹B)/λ for B = JD⁻¹; where λ is at its least, rounding must not make the slope negative.
-    return Solution(q / D, -(q @ (g / D)), jnp.maximum(q @ q - w, 0) / lam)
+    return Solution(q / D, -(q @ (g / D)), jnp.maximum(q @ q - w, 0) / lam, lam)
 
 
 def dual_solve(J: Any, r: Any, D: Any, lam: Any) -> Solution:

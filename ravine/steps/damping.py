@@ -18,8 +18,9 @@ import jax.numpy as jnp
 
 from ravine.core.pytree import Record, hyper
 from ravine.core.work import while_loop
+from ravine.math.damped import Solution
 
-Solve = Callable[[Any], tuple[Any, Any]]  # λ ↦ p with (JᵀJ + λD²) p = −Jᵀr, and qᵀ(D⁻¹JᵀJD⁻¹ + λI)⁻¹q for q = Dp
+Solve = Callable[[Any], Solution]  # λ ↦ p with (JᵀJ + λD²) p = −Jᵀr
 
 
 class Trial(NamedTuple):
@@ -64,7 +65,8 @@ class Nielsen(Damping):
         return lam, jnp.full_like(lam, 2)
 
     def step(self, solve: Solve, gauss_newton: Any, g: Any, D: Any, lam: Any, other: Any) -> tuple[Any, Any]:
-        return solve(lam)[0], lam
+        solution = solve(lam)
+        return solution.p, solution.lam
 
     def judge(self, trial: Trial, lam: Any, other: Any) -> tuple[Any, Any]:
         rho = jnp.minimum(trial.rho, 1)
@@ -90,28 +92,28 @@ class TrustRadius(Damping):
 
     def step(self, solve: Solve, gauss_newton: Any, g: Any, D: Any, lam: Any, other: Any) -> tuple[Any, Any]:
         radius = jnp.abs(other)
-        gauss_newton = solve(jnp.zeros_like(lam))[0] if gauss_newton is None else gauss_newton
+        gauss_newton = solve(jnp.zeros_like(lam)).p if gauss_newton is None else gauss_newton
         highest = jnp.linalg.norm(g / D) / radius  # ‖Dp‖ ≤ ‖D⁻¹g‖/λ
         length = jnp.linalg.norm(D * gauss_newton)
         inside = length <= 1.1 * radius
         guess = jnp.where((lam > 0) & (lam <= highest), lam, 1e-3 * highest)
 
-        def off(c: Any) -> Any:
-            k, lam, _, _, _, length = c
-            return (k < 10) & (jnp.abs(length - radius) > 0.1 * radius) & (lam > 0)
+        def off(length: Any) -> Any:
+            return jnp.abs(length - radius) > 0.1 * radius
 
         def newton(c: Any) -> Any:
             """Newton's method for 1/‖Dp‖ = 1/Δ, kept between what λ is known to exceed and not to exceed."""
-            k, lam, low, high, _, _ = c
-            p, slope = solve(lam)
+            k, _, asked, low, high, _, _ = c
+            p, _, slope, lam = solve(asked)
             length = jnp.linalg.norm(D * p)
             low, high = jnp.where(length > radius, jnp.maximum(lam, low), low), jnp.where(length < radius, lam, high)
             better = lam + length**2 / slope * (length - radius) / radius
             better = jnp.where((better > low) & (better < high), better, jnp.maximum(1e-3 * high, jnp.sqrt(low * high)))
-            return k + 1, jnp.where(jnp.abs(length - radius) > 0.1 * radius, better, lam), low, high, p, length
+            # No λ below that of rounding is used: where p is short enough with it, it is the least.
+            return k + 1, lam, better, low, high, p, off(length) & ((lam <= asked) | (length > radius))
 
-        start = (jnp.int32(0), jnp.where(inside, 0, guess), jnp.zeros_like(lam), highest, gauss_newton, length)
-        _, lam, _, _, p, _ = while_loop(off, newton, start)
+        start = (jnp.int32(0), jnp.zeros_like(lam), guess, jnp.zeros_like(lam), highest, gauss_newton, ~inside)
+        _, lam, _, _, _, p, _ = while_loop(lambda c: c[-1] & (c[0] < 10), newton, start)
         return p, lam
 
     def judge(self, trial: Trial, lam: Any, other: Any) -> tuple[Any, Any]:

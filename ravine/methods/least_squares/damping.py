@@ -6,8 +6,8 @@
 The step is taken where ϱ > 0, and λ follows ϱ (`ravine.steps.damping`). One step of the driver is one trial. Within bounds, x + p
 is moved to the nearest point of the box before anything is evaluated there.
 
-How far apart two values can be and say nothing is told from J: a rounding error in x alone changes r by about ε ‖(‖Jⱼ‖xⱼ)ⱼ‖. Where f is
-that flat, a step is judged by whether what Gauss-Newton still promises becomes less.
+How far apart two values can be and say nothing is told from J: a rounding error in x alone changes r by about ε ‖(‖Jⱼ‖xⱼ)ⱼ‖. Where
+f is that flat, a step is judged by whether what Gauss-Newton still promises becomes less.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import select
 from ravine.core.status import Status
+from ravine.math.damped import Solution
 from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
 from ravine.steps.damping import Damping, Trial
 
@@ -73,9 +74,8 @@ class Damped(Method):
     def propose(self, problem: LeastSquares, s: State) -> tuple[Any, Any, Any]:
         """The step p, its λ, and what it promises (None where that must be told from ‖Jp‖)."""
 
-        def solve(lam: Any) -> tuple[Any, Any]:
-            solution = self.linear.step(problem, s.x, s.local, s.D, lam)
-            return solution.p, solution.slope
+        def solve(lam: Any) -> Solution:
+            return self.linear.step(problem, s.x, s.local, s.D, lam)
 
         p, lam = self.damping.step(solve, s.local.gauss_newton, s.g, s.D, s.lam, s.control)
         return p, lam, 0.5 * (lam * jnp.sum((s.D * p) ** 2) - s.g @ p)

@@ -88,7 +88,7 @@ class PCGStep(LinearStep):
         stop = Optimality(jnp.maximum(local.r, jnp.finfo(x.dtype).eps ** 0.75)) | MaxSteps(self.steps)
         q = solve(CG(preconditioner=precondition), system, jnp.zeros_like(x), stop).state.x
         # The slope of a system that is nothing but damping: the search for λ then needs no second solve.
-        return Solution(q / D, -(local.g / D) @ q, q @ q / lam)
+        return Solution(q / D, -(local.g / D) @ q, q @ q / lam, lam)
 
     def _preconditioner(self, G: Any, lam: Any) -> Any:
         """M r with the inverted blocks of GᵀG + λI."""

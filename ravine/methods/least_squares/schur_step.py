@@ -169,7 +169,7 @@ class SchurStep(LinearStep):
         q = inverted(-local.g / D)
         # By conjugate gradients, the slope of a system that is nothing but damping: a second solve would cost as much again.
         slope = q @ inverted(q) if self.solver == "dense" else q @ q / lam
-        return Solution(q / D, -(local.g / D) @ q, slope)
+        return Solution(q / D, -(local.g / D) @ q, slope, lam)
 
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         (U, V, W), s, (a, b) = local.J, self.pairing, self._apart(local.J, p)

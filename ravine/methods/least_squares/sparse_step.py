@@ -93,7 +93,7 @@ class SparseStep(LinearStep):
         b = -g / D
         scaled = B / self.spread(D, 1)
         q, w = jax.pure_callback(_on_host, (out, out), self.columns, scaled, b, lam, vmap_method="sequential")
-        return Solution(q / D, b @ q, q @ w)
+        return Solution(q / D, b @ q, q @ w, lam)
 
 
 def _on_host(columns: Any, B: Any, b: Any, lam: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -202,3 +202,17 @@ def test_a_wrong_sign_of_the_derivative_is_a_stall_and_no_success():
     r = rv.least_squares(wrong, np.array([1.0, 3.0]))
     assert r.status.name == "STALLED"
     assert not r.success
+
+
+@pytest.mark.parametrize("linear", STEPS)
+def test_the_search_for_lambda_ends_where_no_smaller_one_is_used(linear):
+    """Three decays where the data show one: the least λ of rounding already makes a step shorter than the radius."""
+    t = jnp.linspace(0, 4, 60, dtype=jnp.float32)
+    y = 2 * jnp.exp(-t) + jnp.asarray(0.05 * np.random.default_rng(0).standard_normal(60), jnp.float32)
+
+    def decays(x):
+        return x[0] * jnp.exp(-x[1] * t) + x[2] * jnp.exp(-x[3] * t) + x[4] * jnp.exp(-x[5] * t) - y
+
+    start = jnp.array([100, 0.1, 1, 3, -2, 90], jnp.float32)
+    r = rv.least_squares(decays, start, method=rv.LevenbergMarquardt(linear=linear), stop=MaxSteps(200))
+    assert r.work["factor"] < 3 * r.work["jac"]  # it was up to 8 times: ten solves that all gave the same step
