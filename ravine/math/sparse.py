@@ -15,10 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.pytree import part, static
-from ravine.math.operators import Adjoint, Dense, Diagonals, Operator, Stencil
-from ravine.math.triangular import Swept, levels
-
-UNROLLED = 32  # entries of a row up to which every gather is written out
+from ravine.math.operators import Adjoint, Dense, Diagonals, Operator, Stencil, padded_rows
+from ravine.math.triangular import Swept, level_triangles
 
 
 def scipy_sparse() -> Any:
@@ -73,7 +71,7 @@ class Ell(Operator):
         return y if self.order is None else y.at[self.order].get(mode="promise_in_bounds")
 
     def mv(self, v: Any) -> Any:
-        return self._in_order([_rows(c, a, v) for c, a in zip(self.columns, self.values, strict=True)])
+        return self._in_order([padded_rows(c, a, v) for c, a in zip(self.columns, self.values, strict=True)])
 
     @property
     def T(self) -> Operator:
@@ -95,15 +93,6 @@ class Ell(Operator):
         for r, c, a in zip(self._row_numbers(), self.columns, self.values, strict=True):
             out = out.at[jnp.broadcast_to(r, c.shape), c].add(a)
         return out
-
-
-def _rows(columns: Any, values: Any, v: Any) -> Any:
-    if columns.shape[0] > UNROLLED:
-        return jnp.sum(values * v.at[columns].get(mode="promise_in_bounds"), 0)
-    y = jnp.zeros(values.shape[1], v.dtype)
-    for c, a in zip(columns, values, strict=True):
-        y = y + a * v.at[c].get(mode="promise_in_bounds")
-    return y
 
 
 class Coordinates(Operator):
@@ -232,6 +221,4 @@ def swept(A: Operator) -> Swept:
     """A with the levels of both triangles, for sweeps; on the host."""
     if isinstance(A, Swept):
         return A
-    sparse, M = scipy_sparse(), to_scipy(A)
-    d = M.diagonal()
-    return Swept(A, levels(sparse.tril(M, -1, "csr"), d), levels(sparse.triu(M, 1, "csr"), d))
+    return Swept(A, *level_triangles(to_scipy(A)))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import scipy.sparse.linalg  # noqa: F401  (sp.linalg)
 
 from ravine.math import operators as op
 from ravine.math import sparse
@@ -71,3 +72,19 @@ def test_sweeps_by_levels_are_triangular_solves(weight):
         np.testing.assert_allclose(lower_solver(A, weight).mv(v), np.linalg.solve(lower, v), atol=1e-10)
         expected = (2 - weight) / weight * np.linalg.solve(upper, d @ np.linalg.solve(lower, v))
         np.testing.assert_allclose(symmetric_sweeps(A, weight).mv(v), expected, atol=1e-9)
+
+
+def test_a_wave_may_fill_several_rows_of_the_table_and_entries_reach_back_over_many():
+    # A chain of 30 with 5,000 unknowns that hang on its first: waves of very different sizes.
+    n = 5030
+    i = np.arange(1, 30)
+    row, column = np.concatenate([i, np.arange(30, n), [n - 1]]), np.concatenate([i - 1, np.zeros(n - 30, int), [29]])
+    L = sp.csr_array((rng.standard_normal(row.size), (row, column)), (n, n))
+    M = sp.csr_array(L + 0.3 * L.T + 4 * sp.eye_array(n))
+    A, v = sparse.swept(sparse.from_scipy(M)), rng.standard_normal(n)
+    assert A.down.rows.shape[0] > 31
+    assert 1 < A.down.span
+    down = sp.linalg.spsolve_triangular(sp.tril(M, 0, "csr"), v)
+    np.testing.assert_allclose(lower_solver(A, 1.0).mv(jnp.asarray(v)), down, atol=1e-12)
+    both = sp.linalg.spsolve_triangular(sp.triu(M, 0, "csr"), 4 * down, lower=False)
+    np.testing.assert_allclose(symmetric_sweeps(A, 1.0).mv(jnp.asarray(v)), both, atol=1e-12)

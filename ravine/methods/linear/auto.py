@@ -56,8 +56,10 @@ def automatic(
     why = f"{choice.why}; it ended with {r.message.split(':')[0]}, so {choice.otherwise} was taken"
     second = solved(system, fitted(choice.otherwise, operator, None), tol, stop, x0, history, callback, "auto", why)
     # A least squares solution of a square system that has none is no success: then the first report, which says why, stands.
+    # After Cholesky it is LU's, which tells a singular A from an indefinite one.
     fits = second.fun <= 10 * tol * jnp.linalg.norm(system.b, axis=0)
-    return second if operator.shape[0] != operator.shape[1] or bool(jnp.all(fits)) else r
+    better = choice.otherwise == "lu" or operator.shape[0] != operator.shape[1] or bool(jnp.all(fits))
+    return second if better else r
 
 
 def choose(A: Operator, preconditioned: bool = False) -> Choice:

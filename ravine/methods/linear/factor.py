@@ -61,13 +61,18 @@ def _solved(F: Factor, b: Any, kind: Any) -> Any:
 
 def _ratio(pivots: Any) -> Any:
     size = jnp.abs(pivots)
-    return jnp.min(size) / jnp.max(size)
+    return jnp.where(jnp.max(size) == _nothing(pivots.dtype), 0, jnp.min(size) / jnp.max(size))
+
+
+def _nothing(dtype: Any) -> Any:
+    """The pivots of a zero matrix: so small that its solutions are huge, and their squares finite."""
+    return jnp.finfo(dtype).tiny ** 0.25
 
 
 def _guarded(pivots: Any) -> Any:
     """Zero pivots made as small as rounding would have left them: so a singular system has a solution, and it is huge."""
     least = jnp.finfo(pivots.dtype).eps * jnp.max(jnp.abs(pivots), initial=0)
-    return jnp.where(pivots == 0, jnp.where(least > 0, least, 1).astype(pivots.dtype), pivots)
+    return jnp.where(pivots == 0, jnp.where(least > 0, least, _nothing(pivots.dtype)).astype(pivots.dtype), pivots)
 
 
 class LUFactor(Factor):

@@ -136,6 +136,19 @@ def test_an_exactly_singular_matrix_is_no_nan():
     assert np.all(np.isfinite(r.x))
 
 
+@pytest.mark.parametrize("Z", [np.zeros((3, 3)), np.ones((3, 3)), np.diag([0.0, 2.0, 0.0])])
+@pytest.mark.parametrize("method", ["auto", "lu"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_exactly_singular_system_without_a_solution_is_called_singular(Z, method, dtype):
+    r = rv.linear_solve(Z.astype(dtype), np.array([1.0, 2.0, 3.0], dtype), method)
+    assert r.status.name == "BREAKDOWN"
+    assert "A is singular to working precision" in r.message
+    v = np.asarray(r.aux["null_direction"])
+    assert np.linalg.norm(v) == pytest.approx(1, rel=1e-5)
+    assert np.linalg.norm(Z @ v) < 10 * np.finfo(dtype).eps
+    assert np.all(np.isfinite(r.x))
+
+
 def test_cholesky_says_when_it_is_not_definite_and_auto_goes_on():
     S = np.array([[1.0, 2.0], [2.0, 1.0]])
     r = rv.linear_solve(S, np.ones(2), "cholesky")

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import ravine as rv
 from ravine.math import operators as op
+from ravine.methods.linear.preconditioners import incomplete_cholesky
 
 rng = np.random.default_rng(5)
 
@@ -59,6 +60,47 @@ def test_incomplete_cholesky_is_the_textbooks():
     M = rv.precond.IncompleteCholesky().of(A)
     v = rng.standard_normal(25)
     np.testing.assert_allclose(M.mv(jnp.asarray(v)), np.linalg.solve(L @ L.T, v), rtol=1e-10)
+
+
+def test_modified_incomplete_cholesky_keeps_the_row_sums_and_alpha_goes_between():
+    A = sp.csr_array(poisson(6) + sp.eye_array(36))
+    plain, half, modified = (incomplete_cholesky(A, alpha).toarray() for alpha in (0.0, 0.5, 1.0))
+    for L in (plain, half, modified):
+        beside = (A.toarray() != 0) & ~np.eye(36, dtype=bool)
+        np.testing.assert_allclose((L @ L.T)[beside], A.toarray()[beside], atol=1e-12)
+    np.testing.assert_allclose((modified @ modified.T).sum(1), A.sum(1), atol=1e-12)
+    np.testing.assert_allclose((plain @ plain.T).diagonal(), A.diagonal(), atol=1e-12)
+    assert np.all((half @ half.T).sum(1) <= (plain @ plain.T).sum(1) + 1e-12)
+    assert not np.allclose((half @ half.T).sum(1), A.sum(1))
+
+
+def test_incomplete_cholesky_of_a_pattern_with_triangles():
+    A = sp.csr_array(sp.random_array((30, 30), density=0.1, rng=rng))
+    A = sp.csr_array(A + A.T + 6 * sp.eye_array(30))
+    np.testing.assert_allclose(incomplete_cholesky(A).toarray(), textbook_ic0(A.toarray()), atol=1e-12)
+
+
+def test_the_best_weight_and_the_modified_factors_save_most_steps():
+    m = 40
+    A, b = poisson(m), rng.standard_normal(m * m)
+    steps = {"plain": int(rv.linear_solve(A, b, "cg").nit)}
+    for name, M in {
+        "ssor(1)": rv.precond.SSOR(),
+        "ssor(best)": rv.precond.SSOR(2 / (1 + 2 * np.sin(np.pi / (2 * (m + 1))))),
+        "ic": rv.precond.IncompleteCholesky(),
+        "mic": rv.precond.IncompleteCholesky(modified=1.0),
+    }.items():
+        steps[name] = int(rv.linear_solve(A, b, "cg", preconditioner=M).nit)
+    assert steps["ssor(best)"] < 0.6 * steps["ssor(1)"] < 0.4 * steps["plain"]
+    assert steps["mic"] < 0.7 * steps["ic"] < 0.4 * steps["plain"]
+
+
+def test_single_precision_stays_single():
+    A, b = poisson(8).astype(np.float32), np.ones(64, np.float32)
+    for M in (rv.precond.SSOR(1.2), rv.precond.IncompleteCholesky(ordering="colours")):
+        r = rv.linear_solve(A, b, "cg", preconditioner=M, tol=1e-4)
+        assert r.success
+        assert r.x.dtype == np.float32
 
 
 def test_on_a_full_pattern_it_is_cholesky_and_cg_ends_in_one_step():
