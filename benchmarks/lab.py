@@ -51,7 +51,14 @@ def measure(scene: str, methods: tuple[str, ...], inputs: int) -> list[float]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
-            args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
+            args=[
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-crashpad-for-testing",
+            ],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
         page.goto(f"http://{LOOPBACK}:{bound.getsockname()[1]}/#{link}")

@@ -543,7 +543,7 @@ export class Playground {
       if (key !== this.at.explained || this.runs !== this.at.explainedRuns) {
         this.at.explained = key;
         this.at.explainedRuns = this.runs;
-        this.at.explain.replaceChildren(h("h2", {}, info.label), ...explain(info, runs.find((r) => r.name === info.name), this.runs, shown, this.s.methods[this.s.focus] ?? {}, this.s.batch > 0));
+        this.at.explain.replaceChildren(h("h2", {}, info.label), ...explain(info, runs.find((r) => r.name === info.name), this.runs, shown, this.s.methods[this.s.focus] ?? {}, this.s.batch > 0, this.methods.get("nadam")));
       }
     }
     document.body.dataset.drawn = String(this.seq);

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from ravine.core import driver
 from ravine.core.choice import as_method
@@ -28,6 +29,8 @@ from ravine.lab.scenes import Scene
 from ravine.steps.schedules import RobbinsMonro
 
 MOST_STEPS = 1000
+# Up to here only these rows are looked at: values, gradients and curvature of a thousand points were a third of an answer.
+USUAL_STEPS = 200
 # A line search that is refused over and over must end, too.
 TRIALS_A_STEP = 20
 POWER = Hyper(
@@ -118,29 +121,26 @@ def paths(scene: Scene, settings: Settings, compiled_for: tuple[str, ...] = ()) 
     dtype = jnp.result_type(float)
     values = [settings.methods.get(n, {}).get(h.name, h.default) for n in methods for h in sliders(n)]
     focus = settings.focus if settings.focus in settings.methods else next(iter(settings.methods))
-    out = jax.device_get(
-        _all(
-            scene,
-            methods,
-            jax.tree.map(lambda v: np.asarray(v, dtype), settings.knobs),
-            np.asarray(settings.x0, dtype),
-            np.asarray(values, dtype),
-            np.array([n in settings.methods for n in methods]),
-            np.int32(methods.index(focus)),
-            np.int32(settings.steps),
-            np.int32(settings.batch),
-            np.uint32(settings.seed),
-        )
+    out, states = _all(
+        scene,
+        methods,
+        jax.tree.map(lambda v: np.asarray(v, dtype), settings.knobs),
+        np.asarray(settings.x0, dtype),
+        np.asarray(values, dtype),
+        np.array([n in settings.methods for n in methods]),
+        np.int32(methods.index(focus)),
+        np.int32(settings.steps),
+        np.int32(settings.batch),
+        np.uint32(settings.seed),
     )
+    out, state = jax.device_get((out, states[methods.index(focus)]))
     runs = {}
     for i, name in enumerate(methods):
-        nit, status, _ = out["runs"][i]
+        nit, status = int(out["nit"][i]), int(out["status"][i])
         if name in settings.methods:
-            ended = 0 if int(status) == Status.MAX_STEPS else int(status)
-            runs[name] = Path(ended, *(out[key][i][: nit + 1] for key in "xfg"))
+            runs[name] = Path(0 if status == Status.MAX_STEPS else status, *(out[key][i, : nit + 1] for key in "xfg"))
     length = runs[focus].nit + 1
-    state = {n: v[:length] for n, v in _named(out["runs"][methods.index(focus)][2]).items()}
-    return Paths(runs, out["curvature"][:length], state)
+    return Paths(runs, out["curvature"][:length], {n: v[:length] for n, v in _named(state).items()})
 
 
 def _named(state: Any) -> dict[str, np.ndarray]:
@@ -223,8 +223,10 @@ def _all(
     steps: Any,
     batch: Any,
     seed: Any,
-) -> dict[str, Any]:
-    """Every method's run; `values` are all hyperparameters end to end, `focus` is the method whose curvature is wanted."""
+) -> tuple[dict[str, Any], list[Any]]:
+    """Every method's run and what it remembers; `values` are all hyperparameters end to end, `focus` is the method whose curvature
+    is wanted.
+    """
     draws = scene.draws(jax.random.key(seed), batch, MOST_STEPS, x0.dtype)
     runs, begin = [], 0
     for i, name in enumerate(methods):
@@ -232,18 +234,31 @@ def _all(
         method = made(name, [values[j] for j in range(begin, end)])
         runs.append(_one(scene, name, method, knobs, x0, jnp.where(on[i], steps, 0), draws, seed))
         begin = end
-    x = jnp.stack([r[0] for r in runs])
+    x, nit, status = (jnp.stack([r[i] for r in runs]) for i in range(3))
+    given = jnp.asarray(np.array([takes_residual(n) for n in methods]))
 
     def value(point: Any) -> Any:
         return scene.value(point, *knobs)
 
-    f, g = jax.vmap(jax.vmap(jax.value_and_grad(value)))(x)
-    curvature = jax.vmap(jax.hessian(value))(x[focus])
-    if scene.residual is not None:
-        J = jax.vmap(jax.jacfwd(lambda point: scene.residual(point, *knobs)))(x[focus])  # type: ignore[misc]
-        given = jnp.asarray(np.array([takes_residual(n) for n in methods]))
-        curvature = jnp.where(given[focus], jnp.einsum("kmi,kmj->kij", J, J), curvature)
-    return {"x": x, "f": f, "g": g, "curvature": curvature, "runs": [r[1:] for r in runs]}
+    def told(rows: int) -> tuple[Any, ...]:
+        f, g = jax.vmap(jax.vmap(jax.value_and_grad(value)))(x[:, :rows])
+        curvature = jax.vmap(jax.hessian(value))(x[focus, :rows])
+        if scene.residual is not None:
+            J = jax.vmap(jax.jacfwd(lambda point: scene.residual(point, *knobs)))(x[focus, :rows])  # type: ignore[misc]
+            curvature = jnp.where(given[focus], jnp.einsum("kmi,kmj->kij", J, J), curvature)
+        return f, g, curvature
+
+    few, many = USUAL_STEPS + 1, MOST_STEPS + 1
+
+    def padded(v: Any, axis: int) -> Any:
+        return jnp.pad(v, [(0, many - few if i == axis else 0) for i in range(v.ndim)])
+
+    def short() -> tuple[Any, ...]:
+        f, g, curvature = told(few)
+        return padded(f, 1), padded(g, 1), padded(curvature, 0)
+
+    f, g, curvature = lax.cond(steps <= USUAL_STEPS, short, lambda: told(many))
+    return {"x": x, "f": f, "g": g, "curvature": curvature, "nit": nit, "status": status}, [r[3] for r in runs]
 
 
 def _one(scene: Scene, name: str, method: Any, knobs: Any, x0: Any, steps: Any, draws: Any, seed: Any) -> Any:

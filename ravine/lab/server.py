@@ -158,6 +158,7 @@ def prepared(warm: bool = True) -> Any:
         log_level="warning",
         ws="websockets-sansio",
         ws_max_size=MOST_BYTES,
+        ws_per_message_deflate=False,  # on one's own computer to press an answer together takes longer than to send it
         timeout_graceful_shutdown=1,
         server_header=False,
         lifespan="off",

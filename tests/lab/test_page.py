@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import ravine as rv
+from ravine.core.registry import method_class
 from ravine.lab.export import export
+from ravine.lab.paths import offered
 from ravine.problems import functions
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright: pip install playwright")
@@ -25,6 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+STEPS = 30
 TWO = "scene=ravine&m=gradient_descent~lr:0.05,adam~lr:0.2&focus=adam&n=50&k=50"
 
 
@@ -217,6 +220,59 @@ def test_hovering_tells_the_step_and_the_rule_has_its_numbers(visit):
     until(lambda: "Step 1 of 50" in shown.text_content(), "the explanation of the first step")
     assert "(−1.8, 0.6)" in shown.text_content()
     page.shoot("hover")
+
+
+@pytest.fixture(scope="module")
+def everyone(browser, address):
+    """The page with all methods on Rosenbrock's function."""
+    page = browser.new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
+    small = {"gradient_descent": 0.002, "sgd": 0.002, "momentum": 0.001, "nesterov": 0.001}  # so that nobody leaves
+    chosen = ",".join(f"{n}~lr:{small[n]}" if n in small else n for n in offered(True))
+    page.goto(f"http://{address}/#scene=rosenbrock&m={chosen}&n={STEPS}&k=0")
+    settled(page, "adam")
+    yield page
+    page.close()
+
+
+def numbers_of(page, name, k):
+    """The lines of a method's rule, each with its line of numbers, "" where it has none."""
+    page.locator(f"#card-{name}").click()
+    page.locator("#scrub").fill(str(k))
+    lines = """() => [...document.querySelectorAll("#explain .symbols")].map(e =>
+        [e.textContent, e.nextElementSibling?.className === "numbers" ? e.nextElementSibling.textContent : ""])"""
+    label, step = method_class(name).__name__, page.locator("#explain .step")
+    until(
+        lambda: page.locator("#explain h2").text_content() == label and step.count() and f"Step {k + 1} of" in step.text_content(),
+        f"the rule of {name}",
+    )
+    return page.evaluate(lines)
+
+
+# Of Muon's rule the part on matrices, of the dogleg's three cases the two that are not this step's.
+WITHOUT_NUMBERS = {"muon": 5, "dogleg": 2}
+
+
+@pytest.mark.parametrize("k", [0, 4])
+@pytest.mark.parametrize("name", offered(True))
+def test_every_letter_of_every_rule_has_its_number(everyone, name, k):
+    lines = numbers_of(everyone, name, k)
+    assert sum(not numbers for _, numbers in lines) == WITHOUT_NUMBERS.get(name, 0), lines
+    for _, numbers in lines:
+        assert not re.search("[–∞]|NaN", numbers)
+        # What is said to equal a number, numbers, the sum over a minibatch, and the unit matrix.
+        rest = re.sub(r"f\(x \+ p\) ≈|‖D p‖ =|(?<!\w)[^\W\d][̀-ͯ]? = (?=[\d(\[−])|1/\|B\| Σ_\{i ∈ B\} ∇Lᵢ", "", numbers)
+        rest = re.sub(r"\d[\d.]*(e−?\d+)?|(?<!\w)I(?!\w)", "", rest)
+        assert not re.search(r"[α-ωΑ-ΡΤ-Ωϱ]|(?<![a-zA-Z])[a-zA-Z](?![a-zA-Z])", rest), numbers
+
+
+@pytest.mark.parametrize("name", ["bfgs", "lbfgs"])
+def test_the_matrix_of_a_quasi_newton_rule_gives_the_librarys_direction(everyone, name):
+    numbers = numbers_of(everyone, name, 4)[0][1]
+    p, H, g = (
+        np.array([float(v) for v in re.findall(r"-?\d[\d.]*(?:e-?\d+)?", text)])
+        for text in re.match(r"(\(.*?\)) = -(\[.*?\]) (\(.*?\))", numbers.replace("−", "-")).groups()
+    )
+    np.testing.assert_allclose(-H.reshape(2, 2) @ g, p, atol=0.03 * np.abs(H.reshape(2, 2) * g).max())
 
 
 def test_overlays_are_drawn(visit):

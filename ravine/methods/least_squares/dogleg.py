@@ -1,10 +1,10 @@
 """Powell's dogleg: within a radius, along the gradient first and then towards Gauss-Newton's step.
 
-    p_C = −(g̃ᵀg̃ / ‖J̃g̃‖²) g̃                       Cauchy's step: least along the scaled gradient g̃ = D⁻¹Jᵀr, J̃ = JD⁻¹
+    p_C = −(g̃ᵀg̃ / ‖J̃g̃‖²) D⁻¹g̃                    Cauchy's step: least along the scaled gradient g̃ = D⁻¹Jᵀr, J̃ = J D⁻¹
     p_N = −(JᵀJ)⁻¹Jᵀr                               Gauss-Newton's
-    ‖Dp_N‖ ≤ Δ:  p = p_N
-    ‖Dp_C‖ ≥ Δ:  p = Δ p_C/‖Dp_C‖
-    else         p = p_C + τ (p_N − p_C), ‖Dp‖ = Δ
+    ‖D p_N‖ ≤ Δ:  p = p_N
+    ‖D p_C‖ ≥ Δ:  p = Δ p_C / ‖D p_C‖
+    else          p = p_C + τ (p_N − p_C), ‖D p‖ = Δ
 
 One factorisation a point, whatever Δ; the path is an approximation of Levenberg-Marquardt's.
 

@@ -2,7 +2,7 @@
 
     (JᵀJ + λI) p = −Jᵀr
     x⁺ = x + p                                      where f falls; else λ⁺ = λν, ν⁺ = 2ν
-    λ⁺ = λ max(⅓, 1 − (2ϱ − 1)³)                    ϱ: gain ratio; λ₀ = τ maxⱼ ‖Jⱼ‖² [2]
+    λ⁺ = λ max(⅓, 1 − (2ϱ − 1)³)                    where ϱ is the gain ratio; λ₀ = τ maxⱼ ‖Jⱼ‖² [2]
 
 Here f = ½‖r‖², so ∇f = Jᵀr. A lecture that has f = ‖r‖², ∇f = 2Jᵀr and writes p = −(JᵀJ + λI)⁻¹∇f gets, taken literally, twice
 the Gauss-Newton step as λ → 0; the consistent form is p = −(2JᵀJ + λI)⁻¹∇f.

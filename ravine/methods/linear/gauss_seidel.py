@@ -18,7 +18,9 @@ from ravine.methods.linear.stationary import Stationary
 
 
 class GaussSeidel(Stationary):
-    """The Gauss-Seidel iteration x⁺ = x + (D + L)⁻¹ (b − A x); its spectral radius is estimated in `aux`.
+    """The Gauss-Seidel iteration x⁺ = x + (D + L)⁻¹ (b − A x): one component after the other, from the newest values.
+
+    The spectral radius of the iteration is estimated in `aux`.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

@@ -21,7 +21,9 @@ from ravine.methods.linear.stationary import Stationary
 
 
 class Jacobi(Stationary):
-    """The Jacobi iteration x⁺ = x + ω D⁻¹ (b − A x); its spectral radius is estimated in `aux`.
+    """The Jacobi iteration x⁺ = x + ω D⁻¹ (b − A x): every component at once, from the values before.
+
+    The spectral radius of the iteration is estimated in `aux`.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

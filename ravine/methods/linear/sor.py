@@ -19,7 +19,9 @@ from ravine.methods.linear.stationary import Stationary
 
 
 class SOR(Stationary):
-    """Successive over-relaxation with weight ω; its spectral radius is estimated in `aux`.
+    """Successive over-relaxation: Gauss-Seidel that goes ω times as far in every component.
+
+    The spectral radius of the iteration is estimated in `aux`.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

@@ -19,7 +19,9 @@ from ravine.methods.linear.stationary import Stationary
 
 
 class SSOR(Stationary):
-    """Symmetric successive over-relaxation with weight ω; its spectral radius is estimated in `aux`.
+    """Symmetric successive over-relaxation: one sweep of SOR with weight ω forwards, one backwards.
+
+    The spectral radius of the iteration is estimated in `aux`.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

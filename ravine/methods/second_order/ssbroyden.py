@@ -1,7 +1,7 @@
 """Self-scaled Broyden: the quasi-Newton update whose scale τ and mixture φ of BFGS and DFP are chosen anew in every step.
 
-    H⁺ = (1/τ) (H − H y yᵀH / yᵀHy + φ v vᵀ) + s sᵀ / yᵀs,   v = √(yᵀHy) (s / yᵀs − H y / yᵀHy)
-    b = sᵀH⁻¹s / yᵀs,   h = yᵀHy / yᵀs,   a = b h − 1,   c = √(a / (1 + a)),   ρ = min(1, h (1 − c))
+    H⁺ = (1/τ) (H − H y yᵀH / yᵀH y + φ v vᵀ) + s sᵀ / yᵀs,   v = √(yᵀH y) (s / yᵀs − H y / yᵀH y)
+    b = sᵀH⁻¹s / yᵀs,   h = yᵀH y / yᵀs,   a = b h − 1,   c = √(a / (1 + a)),   ρ = min(1, h (1 − c))
     θ = max((ρ − 1) / a, min(1/ρ, (1 − b) / b)),   σ = 1 + a θ,   φ = (1 − θ) / σ
     τ = min(1, 1/b) min(σ^(−1/(n−1)), 1/θ) for θ > 0,   min(min(1, 1/b) σ^(−1/(n−1)), σ) for θ ≤ 0
 
