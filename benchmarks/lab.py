@@ -51,14 +51,7 @@ def measure(scene: str, methods: tuple[str, ...], inputs: int) -> list[float]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
-            args=[
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-crashpad-for-testing",
-            ],
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
         page.goto(f"http://{LOOPBACK}:{bound.getsockname()[1]}/#{link}")

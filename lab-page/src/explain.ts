@@ -29,16 +29,24 @@ const inverse = (M: Numbers) => {
   return [M[3] / det, -M[1] / det, -M[2] / det, M[0] / det];
 };
 
+/** The λ that the step from k to k + 1 took, by (JᵀJ + λD²) p = −Jᵀr; that of the state is where the next search starts. */
+export function damping(run: Run, runs: Runs, k: number): number {
+  const pair = (all: Float32Array, i: number) => all.subarray(2 * i, 2 * i + 2), next = Math.min(k + 1, run.nit);
+  const p = plus(pair(run.x, next), pair(run.x, k), -1), D = pair(runs.state.D.rows, k), over = (D[0] * p[0]) ** 2 + (D[1] * p[1]) ** 2;
+  const H = runs.curvature.subarray(4 * k, 4 * k + 4);
+  return over > 0 ? Math.max(0, -dot(p, plus(pair(run.g, k), times(H, p))) / over) : 0;
+}
+
 /** What each symbol stands for in the step from k to k + 1; only what the rule itself has, so that no letter is taken for another. */
 function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Values): Table {
   const told: Table = new Map(), rule = method.rule.join("\n"), has = (text: string) => rule.includes(text);
   // Where the last steps are too short for float32, the letter stays.
   const tell = (name: string, v: Numbers | number) => {
     const all = typeof v === "number" ? [v] : v;
-    if (Array.from(all).every(Number.isFinite)) told.set(name, vector(all));
+    if (!Array.from(all).some(Number.isNaN)) told.set(name, vector(all));
   };
   // Numbers for the whole line that begins so.
-  const line = (begin: string, numbers: string) => told.set(`line ${begin}`, /[–∞]/.test(numbers) ? "" : numbers);
+  const line = (begin: string, numbers: string) => told.set(`line ${begin}`, numbers.includes("–") ? "" : numbers);
   const pair = (all: Float32Array, i: number) => Array.from(all.subarray(2 * i, 2 * i + 2));
   const next = Math.min(k + 1, run.nit);
   const given: Values = {};
@@ -103,9 +111,8 @@ function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Valu
   }
   const predicted = -(dot(g, by) + 0.5 * dot(by, times(H, by))), fell = run.f[k] - run.f[next];
   if (has("(JᵀJ + λ")) {
-    // The λ of the state is that from which the next search starts; the step itself tells which was taken.
-    const D = state("D", k), over = (D[0] * by[0]) ** 2 + (D[1] * by[1]) ** 2;
-    tell("λ", over > 0 ? Math.max(0, -dot(by, plus(g, times(H, by))) / over) : 0);
+    const D = state("D", k);
+    tell("λ", damping(run, runs, k));
     tell("ϱ", predicted > 0 ? fell / predicted : 1);
     tell("Dⱼ", D);
     tell("Dⱼ⁺", state("D", next));
@@ -114,8 +121,11 @@ function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Valu
   if (has("diag(λ)")) {
     const middle = (H[0] + H[3]) / 2, half = Math.hypot((H[0] - H[3]) / 2, H[1]), turn = Math.atan2(2 * H[1], H[0] - H[3]) / 2;
     tell("λ", [middle + half, middle - half]);
-    tell("Q", [Math.cos(turn), -Math.sin(turn), Math.sin(turn), Math.cos(turn)]);
-    line("f(x + p)", `f(x + p) ≈ ${short(run.f[k])} + ${vector(g)}ᵀ·${vector(p!)} + ½ ${vector(p!)}ᵀ·${vector(H)} ${vector(p!)} = ${short(run.f[k] + dot(g, p!) + 0.5 * dot(p!, times(H, p!)))}`);
+    // What is nothing but rounding is 0.
+    const clean = (v: number, unit: number) => (Math.abs(v) < 1e-6 * Math.abs(unit) ? 0 : v);
+    tell("Q", [Math.cos(turn), -Math.sin(turn), Math.sin(turn), Math.cos(turn)].map((v) => clean(v, 1)));
+    const model = clean(run.f[k] + dot(g, p!) + 0.5 * dot(p!, times(H, p!)), run.f[k]);
+    line("f(x + p)", `f(x + p) ≈ ${short(run.f[k])} + ${vector(g)}ᵀ·${vector(p!)} + ½ ${vector(p!)}ᵀ·${vector(H)} ${vector(p!)} = ${short(model)}`);
   }
   if (has("subject to |p| ≤ Δ")) {
     // Rejected steps shorten the radius between two rows; a step that stops short of the model's minimum ends at it.

@@ -96,7 +96,7 @@ export class LinearPage {
         }
         if (!info.sliders.length) body.append(h("p", { class: "note" }, "nothing to set"));
       }
-            return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
+      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, "Add or remove methods"), h("fieldset", {}, ...this.meta.linear.methods.map(({ name, label }) =>

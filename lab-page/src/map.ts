@@ -2,7 +2,7 @@
 import { css, isDark, ramp, type Pen } from "./colours";
 import { segments } from "./contour";
 import { fit, short } from "./dom";
-import { letter } from "./explain";
+import { damping, letter } from "./explain";
 import { type Heights, valueAt } from "./scale";
 import type { Field, MethodInfo, Run, Runs } from "./types";
 
@@ -13,7 +13,7 @@ interface Box { left: number; top: number; w: number; h: number }
 
 export interface View {
   field: Field | null; heights: Heights | null; runs: Runs | null; pens: Record<string, Pen>; start: [number, number];
-  step: number; focus: string; overlays: Set<string>; axes: [string, string]; info: MethodInfo | null; adam: { b1: number; b2: number } | null;
+  step: number; focus: string; overlays: Set<string>; axes: [string, string]; info: MethodInfo | null; note: string; adam: { b1: number; b2: number } | null;
 }
 
 export class ContourMap {
@@ -65,7 +65,13 @@ export class ContourMap {
     this.measure(w, h);
     c.clearRect(0, 0, w, h);
     const { field, heights, runs } = view;
-    if (!field || !heights) return;
+    if (!field || !heights) {
+      c.font = "13px system-ui, sans-serif";
+      c.textAlign = "center";
+      c.fillStyle = css("--muted");
+      c.fillText(view.note, w / 2, h / 2);
+      return;
+    }
     this.drawBase(view);
     c.drawImage(this.base, 0, 0, w, h);
     const b = this.box();
@@ -282,14 +288,14 @@ export class ContourMap {
     if (view.overlays.has("model")) this.model(c, field, x, g, runs.curvature.subarray(4 * k, 4 * k + 4), run.f[k]);
     if (view.overlays.has("region") && view.info) {
       const named = (wanted: string) => Object.entries(runs.state).find(([n, s]) => s.size === 1 && letter(view.info!, n, 1) === wanted);
-      const radius = named("Δ")?.[1].rows[k], damping = named("λ")?.[1].rows[k], D = vector("D") ?? [1, 1];
+      const radius = named("Δ")?.[1].rows[k], D = vector("D") ?? [1, 1];
       if (radius !== undefined) {
         // ‖D p‖ ≤ Δ: where the model is trusted.
         const b = this.box(), [left, right, low, high] = field.window;
         this.ellipse(c, at, (radius / D[0] / (right - left)) * b.w, (radius / D[1] / (high - low)) * b.h, css("--accent"));
         notes.push(`Δ = ${short(radius)}`);
       }
-      if (damping !== undefined) notes.push(`λ = ${short(damping)}`);
+      if (view.info.rule.some((line) => line.startsWith("(JᵀJ + λ"))) notes.push(`λ = ${short(damping(run, runs, k))}`);
     }
     c.font = "600 12px system-ui, sans-serif";
     c.textAlign = "left";

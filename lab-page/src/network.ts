@@ -116,7 +116,7 @@ export class NetworkPage {
           body.append(slider(`net-${name}-${s.name}`, s.symbol || s.name, `${s.name}: ${s.doc}`, s, this.s.methods[name][s.name] ?? s.default, (v) => { this.s.methods[name][s.name] = v; this.changed(); }).row);
         }
       }
-            return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
+      return h("div", { class: `card${open ? " open" : ""}` }, h("button", { class: "cardhead", "aria-expanded": String(open), onclick: () => { this.s.focus = name; this.cards(); this.changed(); } }, swatch(p), h("span", { class: "name" }, info.label)), body);
     }));
     const open = this.at.more.open;
     this.at.more.replaceChildren(h("summary", {}, `Add or remove methods (at most ${MOST})`), h("fieldset", {}, ...this.meta.network.methods.map((name) =>

@@ -294,6 +294,7 @@ export class Playground {
       this.at.wrong.append(h("code", {}, text.slice(Math.max(0, at - 24), at), h("mark", {}, text[at] ?? "␣"), text.slice(at + 1, at + 25)),
         h("div", {}, `column ${column}: ${message}`));
     }
+    this.touch();
   }
 
   trouble(op: string, message: string, column: number | null): void {
@@ -352,7 +353,7 @@ export class Playground {
     const info = this.methods.get(name)!, open = name === this.s.focus, p = this.pens[name];
     const final = h("output", { class: "final", id: `final-${name}` });
     this.at.finals[name] = final;
-        const head = h("button", { class: "cardhead", "aria-expanded": String(open), id: `card-${name}`, title: info.about, onclick: () => this.focus(name) }, swatch(p), h("span", { class: "name" }, info.label), final);
+    const head = h("button", { class: "cardhead", "aria-expanded": String(open), id: `card-${name}`, title: info.about, onclick: () => this.focus(name) }, swatch(p), h("span", { class: "name" }, info.label), final);
     const off = h("button", { class: "off", title: `take ${info.label} off`, "aria-label": `take ${info.label} off`, disabled: this.fixed, onclick: () => this.toggleMethod(name, false) }, "×");
     const body = h("div", { class: "cardbody" });
     if (open) {
@@ -508,7 +509,7 @@ export class Playground {
     return {
       field: this.field, heights: this.heights, runs: this.runs, pens: this.pens, start: this.s.x0 ?? this.scene.start, step: this.step,
       focus: this.s.focus, overlays: new Set(this.s.overlays), axes: this.scene.axes,
-      info: this.methods.get(this.s.focus) ?? null, adam: b1 !== undefined && b2 !== undefined ? { b1, b2 } : null,
+      info: this.methods.get(this.s.focus) ?? null, note: this.at.wrong.textContent ? "a formula that is understood is drawn here" : "", adam: b1 !== undefined && b2 !== undefined ? { b1, b2 } : null,
     };
   }
 
