@@ -100,7 +100,7 @@ export class Playground {
     at.more = h("details", { class: "more" }, h("summary", {}, "Add or remove methods"));
     at.noise = h("div");
     at.tune = h("button", { id: "tune", title: "each method's best step size of a grid, kept if it never climbs above the start", onclick: () => this.tune() }, "Best step sizes");
-    at.mapCanvas = h("canvas", { id: "map", tabindex: 0, "aria-label": "Contour map. Click to set the start; arrow keys step through the run." });
+    at.mapCanvas = h("canvas", { id: "map", tabindex: 0, "aria-label": "Contour map. Click to set the start, or move it by w, a, s and d; arrow keys step through the run." });
     at.tip = h("div", { class: "tip", hidden: true });
     at.surfaceCanvas = h("canvas", { id: "surface", tabindex: 0, "aria-label": "Surface. Drag or use the arrow keys to turn it, + and − to zoom." });
     at.lossCanvas = h("canvas", { id: "loss", "aria-label": "Value of each method over the steps" });
@@ -175,6 +175,13 @@ export class Playground {
       down = true;
       canvas.setPointerCapture(e.pointerId);
       start(e);
+    });
+    canvas.addEventListener("keydown", (e) => {
+      const by = { w: [0, 1], a: [-1, 0], s: [0, -1], d: [1, 0] }[e.key];
+      if (!by || !this.field || this.fixed || e.ctrlKey || e.metaKey || e.altKey) return;
+      const [left, right, low, high] = this.field.window, [x, y] = this.s.x0 ?? this.scene.start, part = 0.02;
+      this.s.x0 = [Math.min(right, Math.max(left, x + part * by[0] * (right - left))), Math.min(high, Math.max(low, y + part * by[1] * (high - low)))];
+      this.ask();
     });
     canvas.addEventListener("pointerup", () => (down = false));
     canvas.addEventListener("pointercancel", () => (down = false));

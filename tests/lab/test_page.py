@@ -125,6 +125,29 @@ def test_a_click_sets_the_start_and_the_paths_are_the_librarys(visit):
     page.shoot("clicked")
 
 
+def test_the_keyboard_alone_reaches_start_methods_and_sliders(visit):
+    page = visit()
+    before = settled(page)
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        at = page.evaluate("document.activeElement.id")
+        seen.add(at)
+        if at == "map":
+            page.keyboard.press("d")
+            page.keyboard.press("w")
+            x = until(lambda: linked(page).get("x"), "a start in the link")
+            np.testing.assert_allclose([float(v) for v in x.split(",")], [-1.8 + 0.08, 0.6 + 0.04], rtol=1e-5)
+            before = changed(page, "adam", before)
+        if at == "slider-adam-lr":
+            page.keyboard.press("ArrowLeft")
+            before = changed(page, "adam", before)
+    assert seen >= {"scene", "knob-condition", "noise", "tune", "card-adam", "slider-adam-lr", "map", "play", "scrub", "surface"}
+    page.locator("#card-gradient_descent").focus()
+    page.keyboard.press("Enter")
+    until(lambda: page.locator("#explain h2").text_content() == "GradientDescent", "the other method")
+
+
 def test_methods_are_switched_on_and_off(visit):
     page = visit()
     settled(page)
