@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.pytree import part, static
-from ravine.math.operators import Adjoint, Dense, Diagonals, Operator, Stencil, padded_rows
+from ravine.math.operators import Adjoint, Dense, Diagonals, Operator, Realified, Stencil, padded_rows
 from ravine.math.triangular import Swept, level_triangles
 
 
@@ -198,6 +198,9 @@ def to_scipy(A: Operator) -> Any:
         return out
     if isinstance(A, Coordinates):
         return sparse.csr_array((np.asarray(A.values), (np.asarray(A.rows), np.asarray(A.columns))), A.shape)
+    if isinstance(A, Realified):
+        M = to_scipy(A.inner)
+        return sparse.csr_array(sparse.block_array([[M.real, -M.imag], [M.imag, M.real]]))
     if isinstance(A, Stencil):
         return to_scipy(diagonals_of(A))
     raise TypeError(f"{type(A).__name__} is a rule for products; its entries are not at hand")
@@ -221,4 +224,6 @@ def swept(A: Operator) -> Swept:
     """A with the levels of both triangles, for sweeps; on the host."""
     if isinstance(A, Swept):
         return A
+    if A.shape[0] != A.shape[1]:
+        raise ValueError(f"sweeps need a square A, got {A.shape[0]}×{A.shape[1]}")
     return Swept(A, *level_triangles(to_scipy(A)))

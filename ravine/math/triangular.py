@@ -141,6 +141,10 @@ class Swept(Operator):
         return self.inner.shape
 
     @property
+    def dtype(self) -> Any:
+        return self.inner.dtype
+
+    @property
     def symmetric(self) -> bool | None:
         return self.inner.symmetric
 

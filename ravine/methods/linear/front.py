@@ -78,6 +78,8 @@ def posed(A: Any, b: Any, x0: Any) -> System:
         square = operator.shape[0] == operator.shape[1]
         packing = _Packing.of(x0) if x0 is not None and not columns else (layout_b if square and not columns else None)  # type: ignore[assignment]
     m, n = operator.shape
+    if m == 0 or n == 0:
+        raise ValueError(f"A is {m}×{n}: there is nothing to solve")
     if vector.shape[0] != m:
         raise ValueError(f"A is {m}×{n}, so b must have length {m}; it has {vector.shape[0]}")
     if packing is not None and packing.size != n:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.function import Function
 from ravine.core.method import Method
@@ -67,6 +70,10 @@ class Preconditioned(LinearMethod):
         given = self.preconditioner
         if isinstance(given, str):
             object.__setattr__(self, "preconditioner", named(given))
+        if isinstance(given, numbers.Number | np.ndarray | jax.Array) and not callable(given):
+            raise TypeError(
+                "preconditioner must be a function r ↦ M r, an operator (rv.operators.Dense(M) of an array M), or a name"
+            )
         if callable(given) and not isinstance(given, Operator | Function) and not hasattr(given, "of"):
             object.__setattr__(self, "preconditioner", Function(given, "preconditioner"))
 

@@ -6,7 +6,7 @@
     rv.precond.IncompleteCholesky().of(A)    L Lᵀ ≈ A on the pattern of A, IC(0)
 
 The last two sweep over the triangles of A level by level. In the order of the grid a Poisson matrix has thousands of small levels;
-`ordering="colours"` takes the unknowns in an order with a few large ones: sweeps become as quick as products, and steps more.
+`ordering="colours"` takes the unknowns in an order with a few large ones: quicker sweeps, and many more steps.
 
 `of` takes an operator, or anything that `linear_solve` takes as A; what it returns has `mv(r)` and goes into any method that has a
 field `preconditioner` or `linear`. `linear_solve` calls `of` itself. A plain function r ↦ M r will do everywhere, too.
@@ -71,6 +71,11 @@ class BlockJacobi(Preconditioner):
 class SSOR(Preconditioner):
     """M = ((2 − ω) / ω) (D / ω + U)⁻¹ D (D / ω + L)⁻¹: one symmetric sweep of SOR; symmetric positive definite where A is.
 
+    On a Poisson matrix of n points a side, in their natural order, ω = 2 / (1 + 2 sin(π / (2(n + 1)))) makes the steps of PCG grow as √n
+    and no longer as n [1]; ω = 1 saves a part of them only.
+
+    [1] O. Axelsson, "A generalized SSOR method", BIT 12 (1972) 443.
+
     Example:
         >>> import jax.numpy as jnp, ravine as rv
         >>> A = jnp.array([[4.0, 1.0], [1.0, 2.0]])
@@ -83,7 +88,7 @@ class SSOR(Preconditioner):
 
     def of(self, A: Any) -> Operator:
         operator = as_operator(A)
-        if isinstance(operator, Dense):
+        if isinstance(operator, Dense) and operator.shape[0] == operator.shape[1]:
             return symmetric_sweeps(operator, self.weight)
         if self.ordering == "natural":
             return symmetric_sweeps(swept(operator), self.weight)
@@ -166,6 +171,8 @@ def incomplete_cholesky(M: Any, modified: float = 0.0) -> Any:
     """
     sparse = scipy_sparse()
     n = M.shape[0]
+    if M.shape != (n, n):
+        raise ValueError(f"incomplete Cholesky needs a square A, got {n}×{M.shape[1]}")
     lower = sparse.csc_array(sparse.tril(M, 0, "csc").astype(np.float64))
     lower.eliminate_zeros()
     lower.sort_indices()

@@ -94,6 +94,34 @@ def test_a_bcsr_matrix_under_jit_and_in_its_entries():
     np.testing.assert_allclose(jax.grad(f)(M.data), -w[rows] * x[np.asarray(M.indices)], rtol=1e-8)
 
 
+def test_what_a_hurried_user_passes_is_refused_with_the_cure():
+    with pytest.raises(ValueError, match="A is 0×0: there is nothing to solve"):
+        rv.linear_solve(np.zeros((0, 0)), np.zeros(0))
+    for M in (3, np.eye(n), jnp.eye(n)):
+        with pytest.raises(TypeError, match=r"rv.operators.Dense\(M\)"):
+            rv.linear_solve(A, b, "gmres", preconditioner=M)
+    for kind in (rv.precond.SSOR, rv.precond.IncompleteCholesky):
+        for wide in (A[:3], sp.csr_array(A[:3])):
+            with pytest.raises(ValueError, match="square A, got 3×8"):
+                kind().of(wide)
+
+
+def test_a_sparse_zero_matrix_is_singular():
+    r = rv.linear_solve(sp.csr_array((3, 3)), np.ones(3), "lu")
+    assert r.status.name == "BREAKDOWN"
+    assert "A is singular" in r.message
+    assert np.linalg.norm(r.aux["null_direction"]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("method", ["gauss_seidel", rv.CG("ssor"), rv.CG("incomplete_cholesky")])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_complex_systems_are_swept_too(method, sparse):
+    H = A @ A.T + 1j * (A - A.T) / 10 + 40 * np.eye(n)
+    r = rv.linear_solve(sp.csr_array(H) if sparse else H, b, method, tol=1e-10)
+    assert r.success, r.message
+    np.testing.assert_allclose(r.x, np.linalg.solve(H, b), rtol=1e-7)
+
+
 def test_batches_of_sparse_matrices_are_refused_in_words():
     batch = js.BCOO.fromdense(np.stack([A, A]), n_batch=1)
     with pytest.raises(ValueError, match="without batch or dense dimensions"):
