@@ -71,8 +71,8 @@ class BlockJacobi(Preconditioner):
 class SSOR(Preconditioner):
     """M = ((2 − ω) / ω) (D / ω + U)⁻¹ D (D / ω + L)⁻¹: one symmetric sweep of SOR; symmetric positive definite where A is.
 
-    On a Poisson matrix of n points a side, in their natural order, ω = 2 / (1 + 2 sin(π / (2(n + 1)))) makes the steps of PCG grow as √n
-    and no longer as n [1]; ω = 1 saves a part of them only.
+    On a Poisson matrix of n points a side, in their natural order, ω = 2 / (1 + 2 sin(π / (2(n + 1)))) makes the steps of PCG grow
+    as √n and no longer as n [1]; ω = 1 saves a part of them only.
 
     [1] O. Axelsson, "A generalized SSOR method", BIT 12 (1972) 443.
 
