@@ -16,7 +16,7 @@ from ravine.core.registry import HOMES, method_class
 
 
 def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
-    """The lower and the upper bounds as two trees of arrays like x0, infinite where there is none; None for no bounds at all.
+    """The lower and the upper bounds as two trees of arrays like x0, infinite where there is none; None where nothing is bounded.
 
     Args:
         bounds: None, or one of
@@ -51,7 +51,13 @@ def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
             i = tuple(int(j) for j in wrong[0])
             where = "x0" + jax.tree_util.keystr(path) + (f"[{', '.join(map(str, i))}]" if i else "")
             raise ValueError(f"the bounds of {where} cross or are NaN: lower {np.asarray(a)[i]} and upper {np.asarray(b)[i]}")
+    if _all(low, -np.inf) and _all(high, np.inf):
+        return None  # nothing is bounded: every method will do
     return low, high
+
+
+def _all(side: Any, value: float) -> bool:
+    return all(not isinstance(v, jax.core.Tracer) and bool(np.all(v == value)) for v in jax.tree.leaves(side))
 
 
 def _are_pairs(bounds: Any, x0: Any) -> bool:

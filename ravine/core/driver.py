@@ -30,7 +30,7 @@ from ravine.core.stop import Stop, View, first
 
 SECONDS_BETWEEN_BOUNDARIES = 0.1
 HISTORY_ROWS = 512
-TRIALS = 200
+TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 
 
 class Best(NamedTuple):
@@ -106,7 +106,7 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     asked = jnp.where(accepted, stop.code(view), jnp.int32(0))
     broken = jnp.where(jnp.isfinite(f), 0, jnp.where(f == -jnp.inf, Status.UNBOUNDED, Status.NONFINITE))
     # A method that only rejects would never use up a budget of iterations: none needs hundreds of trials for a step.
-    stuck = jnp.where(carry.k // TRIALS > carry.nit + 5, jnp.int32(Status.STALLED), jnp.int32(Status.RUNNING))
+    stuck = jnp.where(carry.k >> TRIALS_LOG2 > carry.nit + 5, jnp.int32(Status.STALLED), jnp.int32(Status.RUNNING))
     status = jnp.where(accepted & (broken > 0), broken, first(asked, method.verdict(problem, s), stuck))
     best = carry.best
     if best is not None:

@@ -207,6 +207,16 @@ def select(predicate: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(predicate, a, b), yes, no)
 
 
+def kept(predicate: Any) -> Any:
+    """The predicate, computed once.
+
+    On a processor, XLA computes a cheap value again in every kernel that reads it, here a whole line search for each element of a
+    matrix (BFGS in 512 lanes: 219 ns a lane and step, 143 with this and plain products of matrices). A square root is dear
+    enough to be kept.
+    """
+    return jnp.sqrt(predicate.astype(jnp.float32)) > 0
+
+
 def largest(tree: Any) -> jax.Array:
     """The largest absolute value in a tree, in float32 or wider."""
     # One `reduce` from 0: `jnp.max(…, initial=0)` is a reduction and a maximum after it, two loops of a processor.

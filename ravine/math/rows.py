@@ -30,8 +30,7 @@ class Rows(NamedTuple):
     blocks: tuple[Any, ...]
 
     def __matmul__(self, v: Any) -> Any:
-        # Written out where it is small: for many lanes at once, a product of its own kind would not keep the lanes last.
-        return joined([jnp.sum(B * v[None, :], axis=1) if B.nbytes <= BYTES else B @ v for B in self.blocks])
+        return joined([B @ v for B in self.blocks])
 
     def plus(self, scale: Any, u: Any, v: Any) -> Rows:
         """scale A + u vᵀ + v uᵀ."""

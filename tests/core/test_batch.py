@@ -63,3 +63,33 @@ def test_vmap_of_minimize_is_the_batch():
     np.testing.assert_allclose(x, r.x, rtol=1e-9)
     assert status.tolist() == r.status.tolist()
     assert nit.tolist() == r.nit.tolist()
+
+
+def test_lanes_that_took_the_place_of_others_are_single_runs_too():
+    """Three times as many problems as a pool holds, and some that go on long after all others."""
+    n = 3 * 512 + 100
+    rng = np.random.default_rng(1)
+    x0, a = rng.normal(size=(n, 2)), rng.uniform(0.5, 1.5, n)
+    steep = np.where(np.arange(n) % 500 == 7, 1e5, 10.0)
+
+    def valley(x, a, steep):
+        return steep * (x[1] - x[0] ** 2) ** 2 + (a - x[0]) ** 2
+
+    how = {"method": rv.GradientDescent(0.01), "stop": rv.Optimality(1e-4) | rv.MaxSteps(1500)}
+    r = rv.minimize_batch(valley, x0, (a, steep), **how)
+    one = jax.jit(jax.vmap(lambda x, a, steep: rv.minimize(valley, x, (a, steep), **how)))(x0, a, steep)
+    assert 1500 in r.nit
+    assert r.nit.tolist() == one.nit.tolist()
+    assert r.status.tolist() == one.status.tolist()
+    np.testing.assert_allclose(r.x, one.x, rtol=1e-12)
+
+
+def test_a_budget_of_seconds_ends_all_lanes():
+    r = rv.minimize_batch(
+        lambda x: jnp.sum(jnp.exp(-x)),
+        np.zeros((1500, 2)),
+        (),
+        rv.GradientDescent(1e-6),
+        stop=rv.MaxSeconds(0.5) | rv.MaxSteps(10**8),
+    )
+    assert (np.asarray(r.status) == Status.MAX_SECONDS).all()

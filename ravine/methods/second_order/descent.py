@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from ravine.core import work
 from ravine.core.method import Method
 from ravine.core.problem import Objective
-from ravine.core.pytree import largest, select
+from ravine.core.pytree import kept, largest, select
 from ravine.core.status import Status
-from ravine.math.box import project, projected_gradient, relative_gradient
+from ravine.math.box import nearly_stationary, project, projected_gradient
 from ravine.steps.line_search import Line, rounding
 
 PATIENCE = 8
@@ -103,10 +103,10 @@ class LineSearchDescent(Method):
         f, g = problem.value_and_grad(x)
         m = g @ s.p
         line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
+        accepted, failed = kept(line.accepted), kept(line.failed | ~(line.origin.m <= 0))
         noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.origin.m + m))
-        failed = line.failed | ~(line.origin.m <= 0)
         again = s._replace(line=line, accepted=jnp.bool_(False), failed=jnp.bool_(False))
-        return work.cond(line.accepted | failed, lambda: self.turn(problem, s, x, f, g, noise, ~failed), lambda: again)
+        return work.cond(accepted | failed, lambda: self.turn(problem, s, x, f, g, noise, ~failed), lambda: again)
 
     def turn(self, problem: Objective, s: State, x: Any, f: Any, g: Any, noise: Any, accepted: Any) -> State:
         """The next direction, from the trial point that was accepted or, where the search has failed, from where it began."""
@@ -151,7 +151,7 @@ class LineSearchDescent(Method):
     def verdict(self, problem: Any, s: State) -> Any:
         eps = jnp.finfo(s.f.dtype).eps
         # What was learned may be wrong: its promise is believed only where the gradient is small, too.
-        near = relative_gradient(s.x, s.f, s.g, problem.lower, problem.upper) <= eps ** (1 / 3)
+        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper)
         unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.origin.m), end, jnp.int32(Status.NONFINITE))

@@ -22,7 +22,7 @@ from ravine.core.method import Method
 from ravine.core.problem import Objective
 from ravine.core.pytree import hyper, select, static
 from ravine.core.status import Status
-from ravine.math.box import project, projected_gradient, relative_gradient
+from ravine.math.box import nearly_stationary, project, projected_gradient
 from ravine.methods.second_order.subproblem import Dense, MatrixFree, noise_of
 from ravine.steps.line_search import resolution, rounding
 
@@ -129,7 +129,7 @@ class TrustRegion(Method):
     def verdict(self, problem: Any, s: State) -> Any:
         eps = jnp.finfo(s.f.dtype).eps
         lost = s.radius <= eps * jnp.maximum(jnp.sqrt(s.x @ s.x), 1e-3)
-        near = (relative_gradient(s.x, s.f, s.g, problem.lower, problem.upper) <= eps ** (1 / 3)) & (self._fall(s) == 0)
+        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper) & (self._fall(s) == 0)
         precise = (s.idle >= PATIENCE) | (s.promise <= 100 * rounding(s.f))
         end = jnp.where(near & precise, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         ended = jnp.where(lost | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))

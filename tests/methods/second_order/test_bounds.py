@@ -132,3 +132,9 @@ def test_bounds_under_jit_and_vmap():
 
     a, upper = jnp.arange(6.0).reshape(3, 2), jnp.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(jax.jit(jax.vmap(solved))(a, upper), np.minimum(a, upper[:, None]), atol=1e-7)
+
+
+def test_bounds_that_bound_nothing_are_none():
+    for box in ((None, None), (-np.inf, np.inf), scipy.optimize.Bounds([-np.inf] * 2, [np.inf] * 2)):
+        r = rv.minimize(lambda x: jnp.sum((x - 3) ** 2), np.zeros(2), method="bfgs", bounds=box)
+        np.testing.assert_allclose(r.x, 3, rtol=1e-6)
