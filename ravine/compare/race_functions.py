@@ -16,7 +16,7 @@ import numpy as np
 
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
-from ravine.compare.turn import TURN, compiled
+from ravine.compare.turn import SECONDS, TURN, compiled, next_chunk
 from ravine.core import driver, work
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
@@ -32,8 +32,6 @@ from ravine.core.stop import MaxSteps, Optimality
 from ravine.fitting.front import as_loss
 from ravine.problems.problem import Problem
 from ravine.training.evaluate import mean_over, together
-
-CHUNK = 100
 
 
 class Cost(Record):
@@ -108,12 +106,15 @@ class Running:
         begin = jax.jit(partial(_begin, contender, kind, self.layout, steps + 1))
         step = jax.jit(partial(_chunk, contender, kind), donate_argnames="carries")
         shapes = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
-        compiled(step, self.problem, self.stop, self.lrs, carries=shapes)
+        n = 1
+        compiled(step, self.problem, self.stop, self.lrs, np.int32(n), carries=shapes)
         with TURN:
             carries = begin(self.problem, self.stop, self.lrs, race.starts)
             deadline = time.perf_counter() + seconds
             while not np.all(carries.status) and not stopped() and time.perf_counter() <= deadline:
-                carries = step(self.problem, self.stop, self.lrs, carries=carries)
+                t = time.perf_counter()
+                carries = jax.block_until_ready(step(self.problem, self.stop, self.lrs, np.int32(n), carries=carries))
+                n = next_chunk(n, time.perf_counter() - t)
         self.status, self.nit = np.asarray(carries.status), np.asarray(carries.nit)
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)
@@ -148,16 +149,19 @@ class Running:
         method: Method = as_method(rule, kind)
         problem, stop, x0 = self.problem, self.stop, self.start
 
-        def once() -> float:
+        def once(steps: int) -> float:
             t = time.perf_counter()
             carry = driver.start(method, problem, x0, stop, None, (), 0, True)
-            carry = jax.block_until_ready(driver.advance(method, problem, carry, stop, NEVER))
+            carry = jax.block_until_ready(driver.advance(method, problem, carry, stop, steps))
             return (time.perf_counter() - t) / max(int(carry.nit), 1)
 
         with Clock() as clock:
-            once()
+            once(1)
         self.seconds_compile = clock.seconds.compile
-        self.once = once
+        # Not to the end of a race that may have taken minutes.
+        most = max(1, int(np.median(self.nit[len(self.race.tuning_seeds) :, self.chosen])))
+        steps = max(1, min(most, int(SECONDS / once(min(most, 8)))))
+        self.once = lambda: once(steps)
 
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
@@ -205,9 +209,6 @@ class Running:
         return {k: np.array([np.nan] * (rows - 1) + [float(v)]) for k, v in means.items()}
 
 
-NEVER = 2**31 - 2
-
-
 def sampled(loss: np.ndarray, target: float | None) -> np.ndarray:
     """The rows of a curve to keep: all early ones, later ones ever sparser, and the first at the target."""
     n = len(loss) - 1
@@ -236,9 +237,9 @@ def _begin(
     return jax.vmap(lambda params: jax.vmap(lambda lr: one(params, lr))(lrs))(starts)
 
 
-def _chunk(contender: Contender, kind: type[Oracles], problem: Any, stop: Any, lrs: Any, carries: Any) -> Any:
+def _chunk(contender: Contender, kind: type[Oracles], problem: Any, stop: Any, lrs: Any, n: Any, carries: Any) -> Any:
     def lane(lr: Any, carry: Any) -> Any:
-        return driver.advance(as_method(contender.with_step_size(lr), kind), problem, carry, stop, CHUNK)
+        return driver.advance(as_method(contender.with_step_size(lr), kind), problem, carry, stop, n)
 
     if contender.tuned:
         return jax.vmap(lambda row: jax.vmap(lane)(lrs, row))(carries)

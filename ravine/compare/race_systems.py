@@ -16,8 +16,8 @@ import numpy as np
 
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, can_race
-from ravine.compare.race_functions import CHUNK, NEVER, sampled
-from ravine.compare.turn import TURN
+from ravine.compare.race_functions import sampled
+from ravine.compare.turn import SECONDS, TURN, next_chunk
 from ravine.core import driver, work
 from ravine.core.clock import Clock
 from ravine.core.problem import LinearSystem
@@ -81,9 +81,11 @@ class SystemRun:
             method, problem = self._ready()
             carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), steps + 1, False)
             carry = driver.advance(method, problem, carry, self.stop, 1)
-            deadline = time.perf_counter() + seconds
+            k, deadline = 1, time.perf_counter() + seconds
             while not int(carry.status) and not stopped() and time.perf_counter() <= deadline:
-                carry = driver.advance(method, problem, carry, self.stop, CHUNK)
+                t = time.perf_counter()
+                carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, k))
+                k = next_chunk(k, time.perf_counter() - t)
         n = int(carry.nit)
         self.loss = np.asarray(carry.history["f"], np.float64)[: n + 1] / race.norm_of_b
         # A residual within the tolerance was recomputed; the last one is in any case.
@@ -108,9 +110,12 @@ class SystemRun:
 
     def prepare_timing(self) -> None:
         """Compiles a run without history, as the front door would."""
+        most = max(1, len(self.loss) - 1)
+        self.steps = min(most, 8)
         with Clock() as clock:
             self.once()
         self.seconds_compile = clock.seconds.compile
+        self.steps = max(1, min(most, int(SECONDS / self.once())))
         self.setups.clear()
 
     def once(self) -> float:
@@ -120,7 +125,7 @@ class SystemRun:
         ready = time.perf_counter()
         self.setups.append(ready - began)
         carry = driver.start(method, problem, self.race.start, self.stop, None, (), 0, True)
-        carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, NEVER))
+        carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, self.steps))
         return (time.perf_counter() - ready) / max(int(carry.nit), 1)
 
     def entry(self) -> Entry:

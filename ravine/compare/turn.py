@@ -12,6 +12,14 @@ from typing import Any
 import jax
 
 TURN = threading.Lock()
+CHUNK = 100
+SECONDS = 0.25
+"""Of a chunk of steps, and of a timing, where more steps would take longer."""
+
+
+def next_chunk(n: int, took: float) -> int:
+    """How many steps to take before the clock is looked at again, when n of them took so many seconds."""
+    return max(1, min(2 * n, CHUNK, int(n * SECONDS / max(took, 1e-9))))
 
 
 def compiled(f: Any, *args: Any, **keywords: Any) -> Any:
