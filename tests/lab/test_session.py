@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -253,6 +255,23 @@ def test_the_command_refuses_what_it_does_not_know(capsys):
         taken.listen()
         assert run(["lab", "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
     assert "cannot be used" in capsys.readouterr().err
+
+
+def test_it_opens_the_browser_at_its_address(tmp_path):
+    told = tmp_path / "address"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {told}.part && mv {told}.part {told}\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-c", "from ravine.cli import main; main()", "lab", "beale"]
+    environment = os.environ | {"BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as process:
+        line = process.stdout.readline()
+        began = time.monotonic()
+        while not told.exists() and time.monotonic() - began < 60:
+            time.sleep(0.05)
+        process.kill()
+    assert told.read_text() == line.split()[2]
+    assert told.read_text().endswith("#scene=beale")
 
 
 def test_ctrl_c_ends_it_cleanly():
