@@ -61,6 +61,9 @@ RULES: dict[str, tuple[Any, Any, Any]] = {
     "prodigy": (rv.Prodigy(1.0), optax.contrib.prodigy(1.0), None),
     "muon": (rv.Muon(0.02), optax.contrib.muon(0.02), None),
 }
+# torch runs where JAX does.
+ON_GPU = jax.default_backend() == "gpu"
+torch.set_default_device("cuda" if ON_GPU else "cpu")
 NOT_BY_DEFAULT = ("muon",)  # its Newton-Schulz products of 3072×4000 matrices take seconds a step
 
 
@@ -99,7 +102,14 @@ def torch_stepper(optimiser: Any, keywords: dict[str, Any], params: list[np.ndar
         leaf.grad = torch.tensor(g)
     made = optimiser(leaves, **keywords)
     made.step()
-    return made.step
+    return lambda: finished(made.step())
+
+
+def finished(result: Any) -> Any:
+    """The result of torch, once its work is done."""
+    if ON_GPU:
+        torch.cuda.synchronize()
+    return result
 
 
 def peers_of_torch(spec: Any, params: list[np.ndarray], grads: list[np.ndarray]) -> dict[str, Any]:
@@ -116,7 +126,7 @@ def peers_of_torch(spec: Any, params: list[np.ndarray], grads: list[np.ndarray])
 def bandwidth() -> None:
     n = 20 * 2**20
     a, b, c = (torch.rand(n) for _ in range(3))
-    best = interleaved({"copy": lambda: a.copy_(b), "triad": lambda: torch.add(b, c, alpha=3.0, out=a)})
+    best = interleaved({"copy": lambda: finished(a.copy_(b)), "triad": lambda: finished(torch.add(b, c, alpha=3.0, out=a))})
     words = ", ".join(f"{k} {(2 if k == 'copy' else 3) * 4 * n / best[k][0] / 1e9:.0f} GB/s" for k in best)
     print(f"measured bandwidth, {torch.get_num_threads()} threads: {words}")
 
@@ -230,6 +240,7 @@ def torch_training(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> Any:
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(model(tx[rows]), ty[rows]).backward()
             optimiser.step()
+        finished(None)
 
     return call
 

@@ -1,4 +1,4 @@
-"""CPU time of a training step of ProxProp, relative to backpropagation in the same run: python benchmarks/proxprop.py
+"""Time of a training step of ProxProp, relative to backpropagation in the same run: python benchmarks/proxprop.py
 
 The paper's MLP 3072-4000-1000-4000-10, batch 500, torch's form of Nesterov's momentum, float32; each contender's steps are one
 compiled call whose buffers are given away, as in training. Contenders take turns; the least wall-clock time of each is compared.
@@ -84,7 +84,8 @@ def timings(solvers, rounds, count) -> None:
             step(count)
             wall[name].append((time.perf_counter() - began) / count)
             cpu[name].append((time.process_time() - began_cpu) / count)
-    print(f"{os.cpu_count()} cores, {platform.machine()}, jax {jax.__version__}; least of {rounds} rounds")
+    device = jax.devices()[0].device_kind
+    print(f"{os.cpu_count()} cores, {platform.machine()}, {device}, jax {jax.__version__}; least of {rounds} rounds")
     print("| method | ms a step | ratio | CPU ms a step | ratio | goal |")
     print("|---|---|---|---|---|---|")
     for name in steps:
@@ -92,7 +93,7 @@ def timings(solvers, rounds, count) -> None:
         ratios = w / min(wall["backprop"]), c / min(cpu["backprop"])
         goal = GOALS.get(name)
         verdict = "" if goal is None else f"≤ {goal} {'met' if ratios[0] <= goal else 'missed'}"
-        print(f"| {name} | {1e3 * w:.0f} | {ratios[0]:.2f} | {1e3 * c:.0f} | {ratios[1]:.2f} | {verdict} |")
+        print(f"| {name} | {1e3 * w:.3g} | {ratios[0]:.2f} | {1e3 * c:.3g} | {ratios[1]:.2f} | {verdict} |")
 
 
 def main() -> None:

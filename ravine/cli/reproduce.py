@@ -23,7 +23,8 @@ def reproduce(
 ) -> int:
     """Run a published experiment again: ProxProp against backpropagation on CIFAR-10 (Frerix et al., ICLR 2018).
 
-    Each epoch of each run is saved; the same command goes on where it was stopped. Writes figure.svg, figure.html and table.md.
+    Runs are saved as they go on; the same command goes on where it was stopped. Writes figure.svg, figure.html and table.md.
+    Products of matrices are in full float32 on accelerators too, unless JAX_DEFAULT_MATMUL_PRECISION says otherwise.
 
     Parameters
     ----------
@@ -46,11 +47,15 @@ def reproduce(
     out
         The folder of states and results.
     """
+    import jax
+
     from ravine.cli import use_compilation_cache
     from ravine.reproduce.picture import write
     from ravine.reproduce.proxprop import RUNS, Experiment
 
     use_compilation_cache()
+    if jax.config.jax_default_matmul_precision is None:
+        jax.config.update("jax_default_matmul_precision", "highest")
     plan = Experiment(out, network, tuple(runs or RUNS[network]), seeds, epochs, train_size, None if pace is None else tuple(pace))
     out.mkdir(parents=True, exist_ok=True)
     left = at_most
@@ -58,7 +63,8 @@ def reproduce(
         for run, seed, row in plan.advance():
             numbers = f"train loss {row['train_loss']:.4f} · validation accuracy {100 * row['validation_accuracy']:.1f} %"
             print(f"{run} seed {seed} epoch {row['epoch']}/{epochs} · {numbers} · {row['seconds']:.0f} s", flush=True)
-            write(plan)
+            if row in plan.rows(run, seed)[-1:]:  # it was saved
+                write(plan)
             left = None if left is None else left - 1
             if left == 0:
                 break

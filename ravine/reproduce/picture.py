@@ -73,6 +73,26 @@ def table(experiment: Experiment) -> str:
     return "\n".join(out)
 
 
+MEASURES = (("train_loss", 1, "{:.4f}"), *((f"{split}_accuracy", 100, "{:.1f}") for split in ("train", "validation", "test")))
+
+
+def summary(experiment: Experiment) -> str:
+    """The last epoch that all seeds of a run have reached, in Markdown: the mean over the seeds, and their range."""
+    out = ["| run | seeds | epochs | train loss | train acc. | validation acc. | test acc. |", "|---|---|---|---|---|---|---|"]
+    for run in experiment.runs:
+        seeds = [rows for seed in range(experiment.seeds) if len(rows := experiment.rows(run, seed)) > 1]
+        if not seeds:
+            continue
+        last = min(map(len, seeds)) - 1
+        cells = []
+        for name, scale, form in MEASURES:
+            v = [scale * rows[last][name] for rows in seeds]
+            spread = f" ({form.format(min(v))} to {form.format(max(v))})" if len(v) > 1 else ""
+            cells.append(form.format(np.mean(v)) + spread)
+        out.append(f"| {name_of(run)} | {len(seeds)} | {last} | {' | '.join(cells)} |")
+    return "\n".join(out)
+
+
 def _row(name: str, seed: int, rows: list[dict[str, Any]]) -> str:
     last, best = rows[-1], max(row["validation_accuracy"] for row in rows)
     batch = "diverged" if last["batch_loss"] is None else f"{last['batch_loss']:.4f}"
@@ -84,8 +104,8 @@ def _row(name: str, seed: int, rows: list[dict[str, Any]]) -> str:
 
 
 def write(experiment: Experiment) -> str:
-    """Writes figure.svg, figure.html and table.md to the experiment's folder; returns the table."""
-    picture, text = figure(experiment), table(experiment)
+    """Writes figure.svg, figure.html and table.md to the experiment's folder; returns the tables."""
+    picture, text = figure(experiment), f"{table(experiment)}\n\n{summary(experiment)}"
     stem = pathlib.Path(experiment.folder) / "figure"
     stem.with_suffix(".svg").write_text(picture, encoding="utf-8")
     (stem.parent / "table.md").write_text(text + "\n", encoding="utf-8")

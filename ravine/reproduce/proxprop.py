@@ -4,8 +4,8 @@
     convnet  three 5×5 convolutions of 16, 20 and 20 channels with pooling, Adam (its Figure 3)
 
 Images in [0, 1], batches of 500, PyTorch's starting weights; 45,000 images to train, the last 5,000 to validate, 10,000 to test.
-A run is one method and one seed; runs of a seed share the start and the order of batches. After each epoch the run's state is
-written, whole or not at all, and the next call goes on from there.
+A run is one method and one seed; runs of a seed share the start and the order of batches. Where an epoch takes long the run's state
+is written after each, otherwise a few times a minute, whole or not at all, and the next call goes on from there.
 
 [1] T. Frerix, T. Möllenhoff, M. Möller, D. Cremers, "Proximal Backpropagation", ICLR (2018), arXiv 1706.04638.
 """
@@ -18,7 +18,7 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -45,6 +45,7 @@ NETWORKS: dict[str, Any] = {
 }
 RUNS = {"mlp": ("backprop", "cg3", "cg5", "cg10", "exact"), "convnet": ("backprop", "cg3", "cg10")}
 BATCH_SIZE = 500
+SECONDS_BETWEEN_SAVES = 15.0  # a state has 160 MB, and an accelerator makes an epoch in a fifth of a second
 
 
 def method_of(network: str, run: str) -> Any:
@@ -75,6 +76,7 @@ class Experiment:
         pace: seconds of an epoch of each run, measured apart, for the picture; those of the runs themselves if None.
         data: in the place of CIFAR-10.
         model: in the place of the paper's network.
+        save_every: the least seconds between two saved states of a run that is not complete.
 
     Raises:
         ValueError: an unknown network or run, not one pace a run, a train_size that is not between a batch and all there are.
@@ -89,6 +91,7 @@ class Experiment:
     pace: tuple[float, ...] | None = None
     data: Callable[[], Dataset] = cifar10
     model: Any = None
+    save_every: float = SECONDS_BETWEEN_SAVES
 
     def __post_init__(self) -> None:
         if self.network not in NETWORKS:
@@ -103,12 +106,12 @@ class Experiment:
         return self.folder / f"{self.network}-{run.replace('@', '-at-')}-{seed}.json"
 
     def rows(self, run: str, seed: int) -> list[dict[str, Any]]:
-        """What is known of a run: one row an epoch, the first before training."""
+        """What is saved of a run: one row an epoch, the first before training."""
         file = self.state_file(run, seed)
         return json.loads(file.read_text())["rows"] if file.exists() else []
 
     def next(self) -> tuple[str, int] | None:
-        """The run that has the fewest epochs, of the first seed that is not complete; None when all are."""
+        """The run that has the fewest saved epochs, of the first seed that is not complete; None when all are."""
         for seed in range(self.seeds):
             done = [(len(self.rows(run, seed)) - 1, i) for i, run in enumerate(self.runs)]
             fewest, i = min(done)
@@ -117,44 +120,56 @@ class Experiment:
         return None
 
     def advance(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
-        """Trains epoch by epoch, run by run, and yields each new row."""
+        """Trains epoch by epoch, run by run, and yields each new row. A run is left for another one only where it was saved."""
         held: tuple[Any, Any] = (None, None)
         data = None
-        while (now := self.next()) is not None:
-            if data is None:
-                data = self._data()
-            if held[0] != now:
-                held = now, Running(self, *now, data)
-            yield *now, held[1].epoch()
+        try:
+            while (now := self.next()) is not None:
+                if data is None:
+                    data = self._data()
+                if held[0] != now:
+                    held = now, Running(self, *now, data)
+                yield *now, held[1].epoch()
+        finally:
+            if held[1] is not None and held[1].unsaved:
+                held[1].save()
 
-    def _data(self) -> Dataset:
+    def _data(self) -> dict[str, Any]:
         data = self.data()
         n = len(data.train.y) if self.train_size is None else self.train_size
         if not BATCH_SIZE <= n <= len(data.train.y):
             raise ValueError(f"train-size must be between {BATCH_SIZE} (a batch) and {len(data.train.y)}, got {n}")
-        return dataclasses.replace(data, train=Split(data.train.x[:n], data.train.y[:n]))
+        splits = {"train": Split(data.train.x[:n], data.train.y[:n]), "validation": data.validation, "test": data.test}
+        return {name: jax.tree.map(jnp.asarray, tuple(split)) for name, split in splits.items()}
+
+
+@cache
+def _compiled_once(network: str, run: str) -> Any:
+    """The method of a run; the same object for all seeds, which then share its compiled programs."""
+    return as_method(method_of(network, run), Training)
 
 
 class Running:
     """One run in memory, restored from its state if there is one."""
 
-    def __init__(self, experiment: Experiment, run: str, seed: int, data: Dataset):
-        self.file = experiment.state_file(run, seed)
-        self.data = {name: jax.tree.map(jnp.asarray, tuple(getattr(data, name))) for name in ("train", "validation", "test")}
+    def __init__(self, experiment: Experiment, run: str, seed: int, data: dict[str, Any]):
+        self.file, self.data = experiment.state_file(run, seed), data
+        self.epochs, self.save_every = experiment.epochs, experiment.save_every
         network = experiment.model or NETWORKS[experiment.network]
-        self.settings = {"network": experiment.network, "run": run, "seed": seed, "train_size": len(data.train.y)}
+        self.settings = {"network": experiment.network, "run": run, "seed": seed, "train_size": len(data["train"][1])}
         if self.file.exists() and (known := json.loads(self.file.read_text())["settings"]) != self.settings:
             raise ValueError(f"{self.file} is of {known}, not of {self.settings}: give another folder with --out")
         loss = cross_entropy(network)
         self.loss, self.measure = Function(loss), Function(together(loss, {"accuracy": accuracy(network)}))
-        self.method = as_method(method_of(experiment.network, run), Training)
+        self.method = _compiled_once(experiment.network, run)
         key = jax.random.key(seed)
         self.start_key, self.order_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-        self.steps = len(data.train.y) // BATCH_SIZE
+        self.steps = len(data["train"][1]) // BATCH_SIZE
         self.limit = MaxSteps(2**31 - 2)
         params = as_arrays(network.init(self.start_key))
         self.carry = driver.start(self.method, self._batches(0), params, self.limit, None, ("f",), self.steps + 1, False)
         self.rows: list[dict[str, Any]] = []
+        self.saved_at, self.unsaved = time.monotonic(), False
         if self.saved.exists():
             self.carry, extra = checkpoint.load(self.saved, self.carry)
             self.rows = extra["rows"]
@@ -171,6 +186,7 @@ class Running:
 
     def epoch(self) -> dict[str, Any]:
         """One more epoch, and its row."""
+        self.unsaved = False  # an interrupted epoch leaves no state to save: its buffers were given away
         problem = self._batches(len(self.rows) - 1)
         advance = partial(driver.advance, self.method, problem, stop=self.limit)
         # No steps at first: compilation is not counted.
@@ -180,6 +196,8 @@ class Running:
         seconds = time.perf_counter() - began
         diverged = int(self.carry.status) != Status.RUNNING
         self._record(None if diverged else float(np.mean(self.carry.history["f"][1 : self.steps + 1])), seconds)
+        if len(self.rows) > self.epochs or time.monotonic() - self.saved_at >= self.save_every:
+            self.save()
         return self.rows[-1]
 
     def _record(self, batch_loss: float | None, seconds: float) -> None:
@@ -194,8 +212,13 @@ class Running:
             row |= {f"{name}_{what}": float(v) for what, v in means.items()}
         self.rows.append(row)
         self.carry.history["base"] = jnp.array(self.carry.nit, copy=True)
+        self.unsaved = True
+
+    def save(self) -> None:
+        """Writes the state and the rows."""
         checkpoint.save(self.saved, self.carry, {"rows": self.rows})
         _write(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
+        self.saved_at, self.unsaved = time.monotonic(), False
 
 
 def _write(file: pathlib.Path, text: str) -> None:

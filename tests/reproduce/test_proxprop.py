@@ -8,7 +8,7 @@ import pytest
 from ravine.cli import run
 from ravine.problems.datasets import Dataset, Split
 from ravine.problems.networks import MLP
-from ravine.reproduce.picture import figure, lines, table, write
+from ravine.reproduce.picture import figure, lines, summary, table, write
 from ravine.reproduce.proxprop import Experiment, method_of
 
 
@@ -24,7 +24,7 @@ def small_data():
 
 def experiment(folder, epochs=2, **changes):
     folder.mkdir(exist_ok=True)
-    settings = {"runs": ("backprop", "cg3"), "data": small_data, "model": MLP((12, 8, 6, 10)), **changes}
+    settings = {"runs": ("backprop", "cg3"), "data": small_data, "model": MLP((12, 8, 6, 10)), "save_every": 0.0, **changes}
     return Experiment(folder, epochs=epochs, **settings)
 
 
@@ -47,13 +47,29 @@ def test_a_run_in_pieces_is_the_uninterrupted_run(tmp_path):
     assert list(whole.advance()) == []
 
 
+def test_a_quick_run_is_saved_when_it_is_complete_or_left(tmp_path):
+    plan = experiment(tmp_path / "quick", 2, save_every=1e9)
+    begun = plan.advance()
+    assert next(begun)[:2] == ("backprop", 0)
+    assert plan.rows("backprop", 0) == []
+    begun.close()
+    assert [row["epoch"] for row in plan.rows("backprop", 0)] == [0, 1]
+    assert [(run, row["epoch"]) for run, _, row in plan.advance()] == [("cg3", 1), ("cg3", 2), ("backprop", 2)]
+    alternating = experiment(tmp_path / "slow", 2)
+    list(alternating.advance())
+    for name in plan.runs:
+        assert without_seconds(plan.rows(name, 0)) == without_seconds(alternating.rows(name, 0))
+
+
 def test_the_picture_and_the_table(tmp_path):
     plan = experiment(tmp_path / "two", 1, seeds=2)
     assert figure(plan).startswith("<svg")  # before anything is known
     list(plan.advance())
     text = write(plan)
-    assert text == table(plan)
-    assert [line.split(" | ")[:3] for line in text.splitlines()[2:]] == [
+    assert text == f"{table(plan)}\n\n{summary(plan)}"
+    losses = [plan.rows("cg3", seed)[1]["train_loss"] for seed in range(2)]
+    assert f"| ProxProp (cg3) | 2 | 1 | {np.mean(losses):.4f} ({min(losses):.4f} to {max(losses):.4f}) | " in summary(plan)
+    assert [line.split(" | ")[:3] for line in table(plan).splitlines()[2:]] == [
         ["| BackProp", "0", "1"],
         ["| BackProp", "1", "1"],
         ["| ProxProp (cg3)", "0", "1"],
