@@ -73,7 +73,7 @@ def table(experiment: Experiment) -> str:
     return "\n".join(out)
 
 
-MEASURES = (("train_loss", 1, "{:.4f}"), *((f"{split}_accuracy", 100, "{:.1f}") for split in ("train", "validation", "test")))
+MEASURES = (("train_loss", 1, "{:.2g}"), *((f"{split}_accuracy", 100, "{:.1f}") for split in ("train", "validation", "test")))
 
 
 def summary(experiment: Experiment) -> str:

@@ -68,7 +68,7 @@ def test_the_picture_and_the_table(tmp_path):
     text = write(plan)
     assert text == f"{table(plan)}\n\n{summary(plan)}"
     losses = [plan.rows("cg3", seed)[1]["train_loss"] for seed in range(2)]
-    assert f"| ProxProp (cg3) | 2 | 1 | {np.mean(losses):.4f} ({min(losses):.4f} to {max(losses):.4f}) | " in summary(plan)
+    assert f"| ProxProp (cg3) | 2 | 1 | {np.mean(losses):.2g} ({min(losses):.2g} to {max(losses):.2g}) | " in summary(plan)
     assert [line.split(" | ")[:3] for line in table(plan).splitlines()[2:]] == [
         ["| BackProp", "0", "1"],
         ["| BackProp", "1", "1"],
