@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from typing import Annotated, Literal
 
@@ -54,7 +55,7 @@ def reproduce(
     from ravine.reproduce.proxprop import RUNS, Experiment
 
     use_compilation_cache()
-    if jax.config.jax_default_matmul_precision is None:
+    if "JAX_DEFAULT_MATMUL_PRECISION" not in os.environ:
         jax.config.update("jax_default_matmul_precision", "highest")
     plan = Experiment(out, network, tuple(runs or RUNS[network]), seeds, epochs, train_size, None if pace is None else tuple(pace))
     out.mkdir(parents=True, exist_ok=True)
