@@ -1,7 +1,7 @@
 """Time of second-order methods beside their peers: the first call, the steady call, and ten thousand problems at once.
 
-    python benchmarks/second_order.py           # all three tables, about two minutes
-    python benchmarks/second_order.py first     # or one: first, steady, batch
+    python benchmarks/second_order.py           # all tables, about two minutes
+    python benchmarks/second_order.py first     # or one: first, steady, batch, lanes
 
 Every table is one run in which the contenders take turns; the figure that counts is the ratio. First calls are timed in fresh
 processes after a warm-up of JAX itself. Rosenbrock's function in 10 variables, float64; the batch has 4 variables and each lane its
@@ -20,8 +20,6 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-LANES = 10_000
 
 
 def rosenbrock(x, b=100.0):
@@ -143,7 +141,7 @@ def steady_table(rounds):
             )
 
 
-def batch_table(rounds):
+def batch_table(rounds, lanes):
     jax.config.update("jax_enable_x64", True)
     import optimistix as optx
     import scipy.optimize
@@ -151,7 +149,7 @@ def batch_table(rounds):
     import ravine as rv
 
     rng = np.random.default_rng(0)
-    x0, b = rng.normal(size=(LANES, 4)), rng.uniform(50, 150, LANES)
+    x0, b = rng.normal(size=(lanes, 4)), rng.uniform(50, 150, lanes)
     solver = optx.BFGS(rtol=1e-8, atol=1e-8)
 
     @jax.jit
@@ -176,8 +174,8 @@ def batch_table(rounds):
     some = 100
     for x, c in zip(x0[:some], b[:some], strict=True):
         scipy.optimize.minimize(lambda x, c=c: np.sum(c * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2), x, method="BFGS")
-    best["SciPy BFGS, a loop (from 100)"] = (time.perf_counter() - t) * LANES / some
-    print(f"\n{LANES} problems of 4 variables, ms (least of {rounds}); goals: ≤ 0.3 of vmapped optimistix, ≤ 0.05 of a SciPy loop")
+    best["SciPy BFGS, a loop (from 100)"] = (time.perf_counter() - t) * lanes / some
+    print(f"\n{lanes} problems of 4 variables, ms (least of {rounds}); goals: ≤ 0.3 of vmapped optimistix, ≤ 0.05 of a SciPy loop")
     look = jax.jit(jax.vmap(jax.value_and_grad(rosenbrock)))
     for n, s in best.items():
         told = ""
@@ -190,16 +188,46 @@ def batch_table(rounds):
         print(f"  {n}: {best[n] / peers[0]:.2f} of optimistix, {best[n] / peers[1]:.4f} of SciPy")
 
 
+def lanes_table(rounds):
+    """What a step costs by the number of lanes that are worked on at a time."""
+    jax.config.update("jax_enable_x64", True)
+    import ravine as rv
+    from ravine.core import batch
+    from ravine.core.flat import Layout
+    from ravine.core.function import Function
+    from ravine.core.problem import Objective
+
+    steps, problem = 20, Objective(Function(rosenbrock), (), Layout.vector(np.zeros(4)))
+    print(f"\nBFGS in 4 variables, ns a lane and step, {steps} steps (least of {10 * rounds})")
+    for width in (64, 128, 256, 512, 1024, 2048, 4096):
+        rng = np.random.default_rng(0)
+        x0, args = rng.normal(size=(width, 4)), (rng.uniform(50, 150, width),)
+        stop = rv.MaxSteps(1000)
+        best = float("inf")
+        for _ in range(10 * rounds):
+            carries = jax.block_until_ready(batch._start(rv.BFGS(), problem, stop, args, x0, None))
+            t = time.perf_counter()
+            jax.block_until_ready(batch._advance(rv.BFGS(), problem, args, carries, stop, steps, 0.0))
+            best = min(best, time.perf_counter() - t)
+        print(f"  {width:5} lanes {1e9 * best / steps / width:6.0f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "first", "steady", "batch"], default="all")
+    parser.add_argument("what", nargs="?", choices=["all", "first", "steady", "batch", "lanes"], default="all")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lanes", type=int, default=10_000, help="problems of the batch")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.one:
         first_call(a.one)
         return
-    tables = {"first": first_table, "steady": lambda n: steady_table(4 * n), "batch": batch_table}
+    tables = {
+        "first": first_table,
+        "steady": lambda n: steady_table(4 * n),
+        "batch": lambda n: batch_table(n, a.lanes),
+        "lanes": lanes_table,
+    }
     for name in tables if a.what == "all" else [a.what]:
         tables[name](a.rounds)
 

@@ -29,9 +29,9 @@ from ravine.core.stop import Stop
 FEWER = 8
 LEAST = 64
 FIRST_CHUNK = 16
-# BFGS in 4 variables, 600 bytes a lane, ns a lane and step: 154 with 256 lanes, 145 with 512, 176 with 1,024, 258 with 4,096.
-POOL_BYTES = 2**18
-MOST_LANES = 512
+CACHE_BYTES = 2**18
+"""What of a core's second-level cache the lanes that are worked on may fill."""
+MOST_LANES = 512  # python benchmarks/second_order.py lanes
 STEPS, ROUNDS = 4, 64
 """Steps of the lanes between two looks at which of them have ended, and looks between two returns to the host."""
 PATIENCE = 64
@@ -51,6 +51,17 @@ def lanes(tree: Any, name: str) -> int:
     return int(lengths.pop() or 0)
 
 
+def in_cache(bytes_a_lane: int, least: int, most: int) -> int:
+    """How many lanes to work on at a time: a power of two that the cache holds, or `least` or `most`."""
+    return max(least, min(most, 2 ** int(np.log2(max(1, CACHE_BYTES // bytes_a_lane)))))
+
+
+def handed_on(rows: Any, free: Any, following: Any, total: int) -> tuple[Any, Any]:
+    """The next problems to the lanes that are free, `total` where there is none left; and which problem follows."""
+    given = jnp.where(free, jnp.minimum(following + jnp.cumsum(free, dtype=jnp.int32) - 1, total), rows).astype(jnp.int32)
+    return given, jnp.minimum(following + jnp.sum(free, dtype=jnp.int32), total)
+
+
 def run_batch(method: Method, problem: Oracles, args: Any, x0s: Any, layout: Layout, stop: Stop, key: Any = None) -> Result:
     """Solves one problem a lane; everything in the result has the lanes as its first axis.
 
@@ -63,9 +74,8 @@ def run_batch(method: Method, problem: Oracles, args: Any, x0s: Any, layout: Lay
     total = lanes(x0s, "x0s")
     keys = None if key is None else jax.random.split(key, total)
     starts = (args, x0s, keys)
-    shape = jax.eval_shape(lambda starts: _begin(method, problem, stop, *starts), jax.tree.map(lambda v: v[:1], starts))
-    fitting = POOL_BYTES // sum(v.size * v.dtype.itemsize for v in jax.tree.leaves(shape))
-    width = 2 ** int(np.log2(max(LEAST, min(MOST_LANES, fitting))))
+    one = jax.eval_shape(lambda starts: _begin(method, problem, stop, *starts), jax.tree.map(lambda v: v[:1], starts))
+    width = in_cache(sum(v.size * v.dtype.itemsize for v in jax.tree.leaves(one)), LEAST, MOST_LANES)
     clock = time.perf_counter()
     if jax.default_backend() == "cpu" and total > width:
         full = _through_pool(method, problem, starts, stop, width, clock)
@@ -153,23 +163,18 @@ def _rounds(method: Any, problem: Any, stop: Any, starts: Any, seconds: Any, poo
     def replaced(pool: Pool, ended: Any) -> Pool:
         full = _put(pool.full, jnp.where(ended, pool.rows, total), pool.carry)
         free = ended | (pool.rows >= total)
-        rows = jnp.where(free, jnp.minimum(pool.following + jnp.cumsum(free, dtype=jnp.int32) - 1, total), pool.rows)
+        rows, following = handed_on(pool.rows, free, pool.following, total)
         args, x0s, keys = _taken(starts, rows)
         carry = _begin(method, problem, stop, args, x0s, keys)
         carry = carry._replace(status=jnp.where(rows < total, carry.status, pool.carry.status))
-        carry = jax.tree.map(lambda new, old: jnp.where(_along(free, new), new, old), carry, pool.carry)
-        following = jnp.minimum(pool.following + jnp.sum(free, dtype=jnp.int32), total)
-        return Pool(rows.astype(jnp.int32), args, carry, following, pool.waited, full)
+        carry = jax.tree.map(lambda new, old: jnp.where(free.reshape(-1, *(1,) * (new.ndim - 1)), new, old), carry, pool.carry)
+        return Pool(rows, args, carry, following, pool.waited, full)
 
     def go(c: tuple[Any, Pool]) -> Any:
         return (c[0] < ROUNDS) & ~_over(c[1], total)
 
     _, pool = jax.lax.while_loop(go, some_steps, (jnp.int32(0), pool))
     return pool._replace(full=_put(pool.full, pool.rows, pool.carry))
-
-
-def _along(lanes: Any, v: Any) -> Any:
-    return lanes.reshape(-1, *(1,) * (v.ndim - 1))
 
 
 def _taken(tree: Any, rows: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.batch import in_cache
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
@@ -19,9 +19,6 @@ from ravine.fitting.curve import CurveResidual, predicted
 from ravine.fitting.front import args_as_tuple, as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
-
-# What a core's second-level cache holds: the residuals and Jacobians of the lanes that are worked on at a time.
-CACHE_BYTES = 2**18
 
 
 class BatchFit(NamedTuple):
@@ -107,8 +104,8 @@ def least_squares_batch(
     lower, upper = _box(bounds, layout, packed)
     problem = LeastSquares(Function(fun, "fun"), (), layout, lower, upper, loss=as_loss(loss, f_scale))
     m = LeastSquares(problem.fun, lane, layout).shape(packed[0]).size
-    fitting = CACHE_BYTES // (m * (layout.size + 2) * packed.dtype.itemsize)
-    width = width or max(32, min(B, 2 ** int(math.log2(max(fitting, 1)))))
+    # Of a lane, its residuals and Jacobian count.
+    width = width or in_cache(m * (layout.size + 2) * packed.dtype.itemsize, 32, B)
     dtype = packed.dtype
     goal = np.asarray(default_tolerance(dtype) if tol is None else tol, dtype)
     out = fit(problem, packed, args, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, min(width, B))

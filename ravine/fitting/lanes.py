@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ravine.core.batch import handed_on
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import select, substitute
 from ravine.core.status import Status
@@ -203,7 +204,7 @@ def fit(problem: LeastSquares, x0: Any, args: Any, tol: Any, most: Any, damping:
             Outcome(s.x, f, jnp.where(jnp.all(g == 0, axis=0), 0, s.local.offset / jnp.sqrt(2 * f)), s.nit, s.status),
         )
         free = done | (s.row >= B)
-        rows = jnp.where(free, jnp.minimum(following + jnp.cumsum(free, dtype=jnp.int32) - 1, B), s.row).astype(jnp.int32)
+        rows, following = handed_on(s.row, free, following, B)
         fresh = blank(rows)
         merged = jax.tree.map(lambda new, old: jnp.where(free, new, old), fresh._replace(args=()), s._replace(args=()))
         # Shared arguments have no lanes; the others follow their rows.
@@ -211,7 +212,7 @@ def fit(problem: LeastSquares, x0: Any, args: Any, tol: Any, most: Any, damping:
             old if axis is None else jax.tree.map(lambda new, old: jnp.where(free, new, old), new, old)
             for new, old, axis in zip(fresh.args, s.args, axes, strict=True)
         ]
-        return merged._replace(args=tuple(kept)), jnp.minimum(following + jnp.sum(free, dtype=jnp.int32), B), out
+        return merged._replace(args=tuple(kept)), following, out
 
     empty = Outcome(jnp.zeros_like(x0), *(jnp.zeros(B, dtype),) * 2, *(jnp.zeros(B, jnp.int32),) * 2)
     start = (blank(jnp.arange(width, dtype=jnp.int32)), jnp.int32(width), empty)

@@ -1,5 +1,8 @@
 """The race itself: fair, reproducible, truthful about what it measured; and what a wrong call is told."""
 
+import threading
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,7 @@ import ravine as rv
 from ravine.compare.contenders import contenders, grid
 from ravine.compare.load import UserError, load_problem
 from ravine.compare.race_training import TrainingRace
+from ravine.compare.turn import CHUNK, SECONDS, next_chunk
 
 SMALL = "digits_mlp[width=8]"
 
@@ -224,3 +228,31 @@ def test_an_error_in_the_user_s_code_is_the_user_s(file):
 def test_what_is_no_problem_at_all():
     with pytest.raises(TypeError, match=r"problem must be a name or a ravine.Problem, got int"):
         rv.compare(3)
+
+
+def test_one_program_runs_at_a_time(monkeypatch):
+    """Two that call LAPACK at once have waited for each other for ever."""
+    counted, inside, most = threading.Lock(), [0], [0]
+
+    def visit():
+        with counted:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        with counted:
+            inside[0] -= 1
+
+    def visited(x):
+        jax.debug.callback(visit)
+        return jnp.sum(x**4)
+
+    rv.compare(rv.Problem(fun=visited, x0=np.ones(3)), ["bfgs", "lbfgs", "nonlinear_cg"], budget="20steps")
+    assert most[0] == 1
+
+
+def test_the_clock_is_looked_at_more_often_where_steps_are_slow():
+    assert next_chunk(1, 60.0) == 1
+    assert next_chunk(16, 10 * SECONDS) == 1
+    assert next_chunk(16, 2 * SECONDS) == 8
+    assert next_chunk(16, SECONDS / 1000) == 32
+    assert next_chunk(CHUNK, 0.0) == CHUNK

@@ -7,6 +7,7 @@ import pytest
 
 import ravine as rv
 from ravine.core.registry import names
+from ravine.math.box import nearly_stationary
 from ravine.problems import nist
 
 ALL = names("second_order")
@@ -137,3 +138,10 @@ def test_scipys_call_and_names():
     r = rv.minimize(lambda x, a, b: jnp.sum((a * x - b) ** 2), np.zeros(2), (2.0, 4.0), "bfgs", [(0, 1), (0, 5)][:0] or None)
     np.testing.assert_allclose(r.x, [2, 2], atol=1e-6)
     assert {"x", "fun", "jac", "success", "status", "message", "nit", "nfev", "njev", "nhev"} <= set(dir(r))
+
+
+def test_a_gradient_that_is_small_for_each_element_may_be_large_for_the_largest():
+    f, g = jnp.float64(1.0), jnp.array([0.0, 1e-7])
+    assert nearly_stationary(jnp.array([1e2, 1.0]), f, g, None, None)
+    assert not nearly_stationary(jnp.array([1e4, 1.0]), f, g, None, None)  # as on a plateau of HAHN1LS
+    assert not nearly_stationary(jnp.array([1e2, 1e3]), f, g, None, None)
