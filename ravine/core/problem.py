@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from ravine.core.convolutions import in_fast_order
 from ravine.core.flat import Layout
 from ravine.core.function import Function
 from ravine.core.pytree import Record, part, static
@@ -73,18 +74,18 @@ class Objective(Oracles):
         count("f")
         count("g")
         if self.layout is None or self.layout.is_vector:
-            return jax.value_and_grad(self._value)(x)
+            return in_fast_order(jax.value_and_grad(self._value))(x)
         # The gradient is taken of the tree and packed once: differentiating through the slices of a packed array would
         # pad and add one whole array for every leaf.
-        f, g = jax.value_and_grad(self._value_of_tree)(self._tree(x))
+        f, g = in_fast_order(jax.value_and_grad(self._value_of_tree))(self._tree(x))
         return f, self.layout.pack(g)
 
     def gradient(self, x: Any) -> Any:
         """∇f(x); costs what `value_and_grad` costs."""
         count("g")
         if self.layout is None or self.layout.is_vector:
-            return jax.grad(self._value)(x)
-        return self.layout.pack(jax.grad(self._value_of_tree)(self._tree(x)))
+            return in_fast_order(jax.grad(self._value))(x)
+        return self.layout.pack(in_fast_order(jax.grad(self._value_of_tree))(self._tree(x)))
 
     def hvp(self, x: Any, v: Any) -> Any:
         """∇²f(x) v, by a forward derivative of the gradient."""
@@ -201,7 +202,7 @@ class LeastSquares(Oracles):
         """½‖r‖² (or the robust cost) and its gradient Jᵀr."""
         count("r")
         count("vj")
-        return jax.value_and_grad(self._value)(x)
+        return in_fast_order(jax.value_and_grad(self._value))(x)
 
 
 class LinearSystem(Oracles):

@@ -114,15 +114,15 @@ def run(program: Program, replace: dict[int, Callable[[Step, list[Any], dict[int
 
     for place, step in enumerate(program.steps):
         inputs = [read(v) for v in step.ins]
-        outputs = replace[place](step, inputs, values) if place in replace else bind(step, inputs)
+        outputs = replace[place](step, inputs, values) if place in replace else bind(step.eqn, inputs)
         values.update(zip(step.outs, outputs, strict=True))
     return [read(v) for v in program.results]
 
 
-def bind(step: Step, inputs: list[Any]) -> list[Any]:
+def bind(eqn: Any, inputs: list[Any]) -> list[Any]:
     """What the operation makes of inputs."""
-    bound = step.eqn.primitive.get_bind_params(step.eqn.params)
+    bound = eqn.primitive.get_bind_params(eqn.params)
     functions, params = bound if isinstance(bound, tuple) else ((), bound)  # a pair before jax 0.10
-    with step.eqn.ctx.manager:
-        out = step.eqn.primitive.bind(*functions, *inputs, **params)
-    return list(out) if step.eqn.primitive.multiple_results else [out]
+    with eqn.ctx.manager:
+        out = eqn.primitive.bind(*functions, *inputs, **params)
+    return list(out) if eqn.primitive.multiple_results else [out]

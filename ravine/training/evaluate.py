@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from ravine.core.convolutions import in_fast_order
 from ravine.core.function import Function
 from ravine.core.pytree import computing
 from ravine.training.batches import examples
@@ -22,7 +23,7 @@ def mean_over(fun: Function, params: Any, data: Any, *, block: int = BLOCK) -> A
     full = n // block
 
     def one(rows: Any) -> Any:
-        return jax.tree.map(computing, fun(params, rows))
+        return jax.tree.map(computing, in_fast_order(fun)(params, rows))
 
     if full <= 1 and n <= block:
         return one(data)

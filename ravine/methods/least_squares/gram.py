@@ -246,7 +246,7 @@ def _sensitivities(net: Network) -> tuple[list[Any], list[Any]]:
 
         def replace(step: Step, ins: list[Any], values: Any, i: int = 0) -> list[Any]:
             inputs[i] = ins[net.layers[i].data]
-            return [bind(step, ins)[0] + taps[i]]
+            return [bind(step.eqn, ins)[0] + taps[i]]
 
         out = run(net.program, {place: functools.partial(replace, i=i) for place, i in places.items()})
         return out, inputs
@@ -271,7 +271,7 @@ def _weight_rows(step: Step, layer: Layer, axis: int, A: Any, d: Any, program: P
     def row(A: Any, d: Any) -> Any:
         def product(W: Any) -> Any:
             ins = [jnp.expand_dims(A, at), W]
-            return bind(step, ins if layer.data == 0 else ins[::-1])[0]
+            return bind(step.eqn, ins if layer.data == 0 else ins[::-1])[0]
 
         return jax.linear_transpose(product, W)(jnp.expand_dims(d, axis))[0]
 

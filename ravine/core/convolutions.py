@@ -1,0 +1,84 @@
+"""Convolutions in the axis order that XLA's fast kernel on processors takes.
+
+XLA puts a convolution into that order by itself only outside of loops, and a method runs in one: there a gradient by the filters,
+which JAX writes with other axes, made a small ConvNet's gradient take 726 ms instead of 26 (`python
+benchmarks/convolutions.py`, 2 cores). So the axes are moved before XLA sees them. Values stay what they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Literal, primitives
+
+from ravine.core.program import bind
+
+
+def in_fast_order(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; on a processor, with the axes of its convolutions moved. Arguments are trees of arrays."""
+
+    def moved(*args: Any) -> Any:
+        if jax.default_backend() != "cpu":
+            return fun(*args)
+        closed, shape = jax.make_jaxpr(fun, return_shape=True)(*args)
+        out = _evaluate(closed.jaxpr, closed.consts, *jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shape), out)
+
+    return moved
+
+
+def _evaluate(jaxpr: Any, constants: Any, *args: Any) -> list[Any]:
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True)) | dict(zip(jaxpr.invars, args, strict=True))
+
+    def read(v: Any) -> Any:
+        return v.val if isinstance(v, Literal) else values[v]
+
+    for eqn in jaxpr.eqns:
+        inputs = [read(v) for v in eqn.invars]
+        if eqn.primitive.name == "conv_general_dilated" and eqn.params["batch_group_count"] == 1:
+            out = [_convolve(inputs[0], inputs[1], eqn.params)]
+        else:
+            out = bind(_with_inner_moved(eqn), inputs)
+        values.update(zip(eqn.outvars, out, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def _convolve(x: Any, W: Any, params: dict[str, Any]) -> Any:
+    """The convolution with x as (examples, *space, channels), W as (*space, channels, outputs) and the result as x."""
+    x_axes, W_axes, out_axes = params["dimension_numbers"]
+    first, last = 0, x.ndim - 1
+    space = tuple(range(1, last))
+    order = jax.lax.ConvDimensionNumbers((first, last, *space), (last, last - 1, *(i - 1 for i in space)), (first, last, *space))
+    y = primitives.conv_general_dilated_p.bind(
+        x.transpose(x_axes[0], *x_axes[2:], x_axes[1]),
+        W.transpose(*W_axes[2:], W_axes[1], W_axes[0]),
+        **{**params, "dimension_numbers": order},
+    )
+    return y.transpose(*np.argsort((out_axes[0], *out_axes[2:], out_axes[1])))
+
+
+def _with_inner_moved(eqn: Any) -> Any:
+    """The equation with the programs inside of it (of a jit, a checkpoint, a loop, a branch) changed likewise."""
+    inner = {name: _moved(v) for name, v in eqn.params.items() if _convolves(v)}
+    return eqn.replace(params={**eqn.params, **inner}) if inner else eqn
+
+
+def _moved(program: Any) -> Any:
+    if isinstance(program, tuple):
+        return tuple(_moved(v) if _convolves(v) else v for v in program)
+    jaxpr, constants = (program.jaxpr, program.consts) if hasattr(program, "jaxpr") else (program, ())
+    ins = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype, weak_type=v.aval.weak_type) for v in jaxpr.invars]
+    moved = jax.make_jaxpr(partial(_evaluate, jaxpr, constants))(*ins)
+    return moved if hasattr(program, "jaxpr") else moved.jaxpr
+
+
+def _convolves(v: Any) -> bool:
+    """Whether a parameter of an equation is a program, or some programs, with a convolution."""
+    if isinstance(v, tuple):
+        return any(map(_convolves, v))
+    equations = getattr(getattr(v, "jaxpr", v), "eqns", ())
+    return any(eqn.primitive.name == "conv_general_dilated" or any(map(_convolves, eqn.params.values())) for eqn in equations)
