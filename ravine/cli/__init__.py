@@ -56,6 +56,9 @@ def run(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
+        if _interrupted(error):
+            print("interrupted", file=sys.stderr)
+            return 130
         if type(error).__name__ == "UserError":
             return _show_user_error(error.__cause__ or error, str(error))
         if _users_frames(error):
@@ -65,6 +68,11 @@ def run(arguments: list[str]) -> int:
             return 2
         raise
     return code if isinstance(code, int) else 0
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether the error came of a Ctrl-C: extension modules turn one that comes while they are imported into an ImportError."""
+    return error is not None and (isinstance(error, KeyboardInterrupt) or _interrupted(error.__cause__ or error.__context__))
 
 
 def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -77,7 +85,7 @@ def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
 def _show_user_error(error: BaseException, what: str = "your code raised an error") -> int:
     print(f"ravine: {what}", file=sys.stderr)
     sys.stderr.writelines(traceback.format_list(_users_frames(error)))
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    sys.stderr.writelines(traceback.format_exception_only(error))
     return 1
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 import sys
+import tempfile
 import time
 from typing import Annotated, Any
 
@@ -62,8 +62,7 @@ def compare(
         if not quiet:
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
-    if out is not None:
-        _check_folder(out)
+    _check_folder(out or pathlib.Path())
     say(f"ravine compare {problem}")
     import jax
 
@@ -73,7 +72,8 @@ def compare(
     use_compilation_cache()
     if x64:
         jax.config.update("jax_enable_x64", True)
-    command = shlex.join(["ravine", *sys.argv[1:]]) if sys.argv[0].endswith("ravine") else "ravine compare"
+    called = pathlib.Path(sys.argv[0]).stem in ("ravine", "__main__")
+    command = shlex.join(["ravine", *sys.argv[1:]]) if called else "ravine compare"
     outcome = race(problem, methods, budget=budget, seeds=seeds, target=target, trials=trials, tell=say, command=command)
     folder = out or pathlib.Path(f"compare-{_safe(outcome.problem)}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder)
@@ -106,8 +106,11 @@ def _show(outcome: Any, report: pathlib.Path) -> None:
 def _check_folder(out: pathlib.Path) -> None:
     """Refuses, before the race and not after it, a folder that cannot be written."""
     there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise ValueError(f"--out {out}: {there} is {'not writable' if there.is_dir() else 'a file'}; name a folder to write to")
+    try:
+        tempfile.TemporaryDirectory(dir=there).cleanup()
+    except OSError:
+        what = "not writable" if there.is_dir() else "a file"
+        raise ValueError(f"--out {out}: {there} is {what}; name a folder to write to") from None
 
 
 def _safe(name: str) -> str:

@@ -69,7 +69,7 @@ class Entry:
         grid: the step sizes tried, and `grid_loss` the final loss of each, the median over tuning seeds; empty without tuning.
         edge: "smallest" or "largest" where the best step size lies on the edge of the grid, else "".
         curves: one a race seed.
-        seconds_per_iteration: of this method alone on the machine, compiled, the median of repeats.
+        seconds_per_iteration: of this method alone on the machine, compiled: the least of repeats, the one least disturbed.
         seconds_compile: tracing and compiling its programs.
     """
 
@@ -178,19 +178,23 @@ class Comparison:
         """One sentence: which method to take, with the numbers, and how sure that is."""
         best = self.winner
         n = len(best.curves)
-        tries = f"{best.reached(self.target)} of {n} seeds"
+        median = f" (median of {n} seeds)" if n > 1 else ""
+        within = "before the interruption" if self.interrupted else f"in {self.budget}"
+        if not np.isfinite(best.final) and not best.reached(self.target):
+            return f"No method ended at a finite value {within}: try another start, or look where fun is not finite."
         if self.target is None:
-            text = f"Take {best.setting}: it came lowest, to {best.final:.3g} (median of {n} seeds) in {self.budget}"
+            text = f"Take {best.setting}: it came lowest, to {best.final:.3g}{median} {within}"
             rest = [e for e in self.entries[1:] if np.isfinite(e.final)]
             return text + (f"; next is {rest[0].setting} with {rest[0].final:.3g}." if rest else ".")
         if not best.reached(self.target):
             return (
-                f"No method reached {self.target:g} in {self.budget}; {best.setting} came lowest, to {best.final:.3g} "
-                f"(median of {n} seeds). Give a larger --budget or a higher --target."
+                f"No method reached {self.target:g} {within}; {best.setting} came lowest, to {best.final:.3g}{median}. "
+                "Give a larger budget or a higher target."
             )
         cost = best.expected("seconds", self.target)
+        tries = f" on {best.reached(self.target)} of {n} seeds, on average" if n > 1 else ""
         text = (
-            f"Take {best.setting}: it reached {self.target:g} on {tries}, on average after "
+            f"Take {best.setting}: it reached {self.target:g}{tries} after "
             f"{best.expected('iteration', self.target):,.0f} iterations "
             f"({best.expected('work', self.target):,.3g} {self.work_unit}, {_seconds(cost)})"
         )

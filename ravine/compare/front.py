@@ -26,7 +26,8 @@ from ravine.problems.problem import Problem
 
 EPOCHS = 20
 STEPS = {"fun": 1000, "residual": 200, "loss": 200, "system": 5000}
-TIMINGS = 5
+TIMINGS, MOST_TIMINGS = 5, 40
+"""Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
 
 def compare(
@@ -73,8 +74,8 @@ def compare(
     say = tell or (lambda line: None)
     described = load_problem(problem)
     if target is not None:
-        if isinstance(target, bool) or not isinstance(target, int | float | np.number):
-            raise ValueError(f"target must be a number, the value that counts as solved, got {target!r}")
+        if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
+            raise ValueError(f"target must be a finite number, the value that counts as solved, got {target!r}")
         described = dataclasses.replace(described, target=float(target))
     for name, value in (("seeds", seeds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -91,18 +92,24 @@ def compare(
     say(f"racing {_many(len(racing), 'method')} on {described.name}: {budgeted}, {_many(seeds, 'seed')}")
     races = _Races(described, seeds, grid(trials), racing)
     run = _Sweep(races, steps, epochs, share, say)
-    with Interrupt() as interrupt:
+    with Interrupt(lambda: say("interrupted: what has finished is still timed and ranked; Ctrl-C again ends at once")) as interrupt:
         run.stopped = lambda: interrupt.asked
         with ThreadPoolExecutor(2) as pool:
             # Two at a time: one compiles (on one core) while the other runs. Seconds are measured later. First come those that
             # compile a program of their own: the others would only wait for the one that they share.
             finished = [r for r in pool.map(run, sorted(racing, key=races.shares)) if r is not None]
+        # What Ctrl-C has cut short had a smaller budget than the others; it counts only where nothing else is left.
+        whole = [r for r in finished if not r.cut]
+        finished = whole or finished
         if not finished:
             raise KeyboardInterrupt
         say(f"timing {_many(len(finished), 'method')}, each alone, interleaved")
         for r in finished:
             r.prepare_timing()
-        for _ in range(TIMINGS):
+        began_timing = time.perf_counter()
+        for i in range(MOST_TIMINGS):
+            if i >= TIMINGS and time.perf_counter() > began_timing + 1:
+                break
             for r in finished:
                 r.pace.append(r.once())
         interrupted = interrupt.asked
@@ -120,7 +127,9 @@ def compare(
         budget=budgeted,
         work_unit={"loss": "epochs", "system": "products"}.get(described.kind, "gradients"),
         spacing=spacing,
-        warnings=tuple(_warnings(entries, described, races.random, spacing, interrupted)),
+        warnings=tuple(
+            _warnings(entries, described, races.random, spacing, _interruption(interrupted, len(racing) - len(whole), bool(whole)))
+        ),
         paths=_paths(finished, described),
         environment=environment(),
         command=command or f"ravine.compare({problem if isinstance(problem, str) else described.name!r}, …)",
@@ -198,7 +207,7 @@ def _budget(budget: Any, problem: Problem) -> tuple[int, int, float]:
     full = STEPS[problem.kind]
     if budget is None:
         return full, EPOCHS, float("inf")
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*(s|seconds|min|steps|epochs|)\s*", str(budget))
+    match = re.fullmatch(r"\s*(\d+\.?\d*(?:e\d+)?)\s*(s|seconds|min|steps|epochs|)\s*", str(budget))
     if not match or float(match[1]) <= 0:
         raise ValueError(f'budget {budget!r} cannot be read; write "20epochs", "1000steps" or "60s"')
     number, unit = float(match[1]), match[2]
@@ -229,10 +238,19 @@ def _many(n: int, what: str) -> str:
     return f"{n} {what}" + "s" * (n != 1)
 
 
-def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interrupted: bool) -> list[str]:
-    out = []
-    if interrupted:
-        out.append("The race was interrupted: methods that had not finished are missing.")
+def _interruption(interrupted: bool, unfinished: int, some: bool) -> str:
+    if not interrupted or not unfinished:
+        return ""
+    rest = (
+        f"what had not finished is left out ({_many(unfinished, 'method')})"
+        if some
+        else "no method had finished, so budgets differ"
+    )
+    return f"The race was interrupted: {rest}."
+
+
+def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interruption: str) -> list[str]:
+    out = [interruption] if interruption else []
     edge = [f"{e.name} ({e.edge} tried, {e.step_size:.3g})" for e in entries if e.edge]
     if edge:
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")

@@ -85,7 +85,7 @@ def _as_problem(found: Any, attribute: str, values: dict[str, Any], module: Modu
             )
         return found
     if not callable(found):
-        raise ValueError(f"{given!r}: {attribute} is a {type(found).__name__}, not a problem. A right one:\n{EXAMPLE}")
+        raise ValueError(f"{given!r}: {attribute} is of type {type(found).__name__}, not a problem. A right one:\n{EXAMPLE}")
     parameters = inspect.signature(found).parameters
     required = [n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     missing = [n for n in required if n not in values]
@@ -99,7 +99,9 @@ def _as_problem(found: Any, attribute: str, values: dict[str, Any], module: Modu
             raise UserError(f"calling {attribute} failed") from error
         if isinstance(made, Problem):
             return made
-        raise ValueError(f"{given!r}: {attribute}() returned a {type(made).__name__}, not a problem. A right one:\n{EXAMPLE}")
+        raise ValueError(
+            f"{given!r}: what {attribute}() returned is of type {type(made).__name__}, not a problem. A right one:\n{EXAMPLE}"
+        )
     x0 = getattr(found, "x0", getattr(module, "x0", None))
     if len(missing) == 1 and x0 is not None:
         return Problem(name=attribute, fun=found, x0=x0, doc=(inspect.getdoc(found) or "").split("\n")[0])

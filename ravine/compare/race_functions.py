@@ -115,6 +115,7 @@ class Running:
                 t = time.perf_counter()
                 carries = jax.block_until_ready(step(self.problem, self.stop, self.lrs, np.int32(n), carries=carries))
                 n = next_chunk(n, time.perf_counter() - t)
+        self.cut = stopped() and not np.all(carries.status)
         self.status, self.nit = np.asarray(carries.status), np.asarray(carries.nit)
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)
@@ -166,7 +167,7 @@ class Running:
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
         race, i = self.race, self.chosen
-        pace = float(np.median(self.pace))
+        pace = min(self.pace)
         curves = []
         for j, seed in enumerate(race.seeds, start=len(race.tuning_seeds)):
             n = int(self.nit[j, i])

@@ -86,6 +86,7 @@ class SystemRun:
                 t = time.perf_counter()
                 carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, k))
                 k = next_chunk(k, time.perf_counter() - t)
+        self.cut = stopped() and not int(carry.status)
         n = int(carry.nit)
         self.loss = np.asarray(carry.history["f"], np.float64)[: n + 1] / race.norm_of_b
         # A residual within the tolerance was recomputed; the last one is in any case.
@@ -130,7 +131,7 @@ class SystemRun:
 
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
-        pace, setup = float(np.median(self.pace)), float(np.median(self.setups))
+        pace, setup = min(self.pace), min(self.setups)
         keep = sampled(self.loss, self.race.problem.target)
         curve = Curve(0, keep, self.products[keep], setup + keep * pace, self.loss[keep], {}, self.status)
         none = np.zeros(0)

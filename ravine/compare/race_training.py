@@ -138,6 +138,7 @@ class Running:
                 carries = self._epoch(carries, e)
                 measured.append(self._look(carries))
             jax.block_until_ready(measured)
+        self.cut = stopped() and len(measured) <= epochs
         self.status = np.asarray(carries.status)
         self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
@@ -201,7 +202,7 @@ class Running:
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
         race, i = self.race, self.chosen
-        pace = float(np.median(self.pace))
+        pace = min(self.pace)
         curves = []
         for j, seed in enumerate(race.seeds, start=len(race.tuning_seeds)):
             evaluations = len(self.loss)

@@ -197,8 +197,6 @@ def markdown(comparison: Comparison) -> str:
     if c.doc:
         lines += [_for_markdown(c.doc), ""]
     lines += [f"**{_for_markdown(c.verdict)}**", ""]
-    if c.interrupted:
-        lines += ["> Interrupted: the race was cut short by Ctrl-C.", ""]
     lines += [f"> {_for_markdown(w)}  " for w in c.warnings] + [""] * bool(c.warnings)
     lines.append("| " + " | ".join(_for_markdown(title) for _, title, _, _ in columns) + " |")
     lines.append("|" + "|".join(":--" if left else "--:" for _, _, left, _ in columns) + "|")

@@ -315,7 +315,10 @@ def _shapes(x: Any) -> Any:
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a flag, in the main thread; the second one acts as usual."""
+    """Turns the first Ctrl-C into a flag, in the main thread, and calls `tell`; the second one acts as usual."""
+
+    def __init__(self, tell: Callable[[], None] = lambda: None):
+        self.tell = tell
 
     def __enter__(self) -> Interrupt:
         self.asked = False
@@ -327,6 +330,7 @@ class Interrupt:
     def _ask(self, number: int, frame: Any) -> None:
         self.asked = True
         signal.signal(signal.SIGINT, self._previous)
+        self.tell()
 
     def __exit__(self, *_: object) -> None:
         if self._previous is not None:

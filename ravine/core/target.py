@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
+
+_PIECE = re.compile(r"""\s*([A-Za-z_]\w*)\s*=\s*((?:'[^']*'|"[^"]*"|\([^()]*\)|\[[^\[\]]*\]|[^,'"()\[\]])*)(?:,|$)""")
+"""`key=value`: a value ends at a comma outside of quotes and brackets."""
 
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
@@ -15,25 +19,28 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     Example:
         >>> parse("adam[lr=0.01, b1=0.8]")
         ('adam', {'lr': 0.01, 'b1': 0.8})
+        >>> parse("matrix_market[path=data/bcsstk01.mtx]")
+        ('matrix_market', {'path': 'data/bcsstk01.mtx'})
     """
     name, bracket, inside = text.strip().partition("[")
     if not bracket:
         return name.strip(), {}
     if not inside.endswith("]"):
         raise ValueError(f"{text!r}: the bracket does not close; write name[key=value]")
-    try:
-        call = ast.parse(f"f({inside[:-1]})", mode="eval").body
-    except SyntaxError:
-        raise ValueError(f"{text!r}: inside the brackets write key=value, separated by commas") from None
-    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
-        raise ValueError(f"{text!r}: inside the brackets write key=value, separated by commas")
-    return name.strip(), {str(k.arg): _value(text, str(k.arg), k.value) for k in call.keywords}
+    inside, values, at = inside[:-1], {}, 0
+    while inside[at:].strip():
+        piece = _PIECE.match(inside, at)
+        if piece is None or not piece[2].strip() or piece[1] in values:
+            raise ValueError(f"{text!r}: inside the brackets write key=value, separated by commas, each key once")
+        values[piece[1]] = _value(text, piece[1], piece[2].strip())
+        at = piece.end()
+    return name.strip(), values
 
 
-def _value(text: str, key: str, node: ast.expr) -> Any:
-    if isinstance(node, ast.Name):  # a bare word is a string: start=he
-        return node.id
+def _value(text: str, key: str, value: str) -> Any:
     try:
-        return ast.literal_eval(node)
+        return ast.literal_eval(value)
     except (ValueError, SyntaxError):
-        raise ValueError(f"{text!r}: {key} must be a number, a word, True, False, None or a list of such") from None
+        if set(value) & set("'\"()[]{}"):
+            raise ValueError(f"{text!r}: {key} must be a number, a word, True, False, None or a list of such") from None
+        return value  # a bare word or path is a string: start=he, path=data/bcsstk01.mtx

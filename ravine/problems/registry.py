@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -99,5 +100,15 @@ def make(name: str, /, **given: Any) -> Problem:
         if key not in known:
             has = nearest(key, known) if known else "; it has none"
             raise ValueError(f"problem {name!r} has no parameter {key!r}{has}")
+        _require_kind(name, key, given[key], known[key])
     made = factory(name)(**given)
     return made if isinstance(made, Problem) else made.problem()
+
+
+def _require_kind(name: str, key: str, value: Any, default: Any) -> None:
+    """Refuses a word or a fraction where the default is a whole number, and a word where it is a number."""
+    if isinstance(default, bool) or not isinstance(default, int | float) or value is None:
+        return
+    kind, words = (numbers.Integral, "whole number") if isinstance(default, int) else (numbers.Real, "number")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise ValueError(f"problem {name!r}: {key} must be a {words}, such as {default}; got {value!r}")

@@ -75,6 +75,46 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_race(tmp_path, capsy
     assert file.read_text() == "mine"
 
 
+@pytest.mark.parametrize("named", [["-o", "below/out"], []])
+def test_a_folder_in_which_nothing_can_be_made_is_told_before_the_race(named, tmp_path, capsys, monkeypatch):
+    def refuse(dir):
+        raise OSError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ravine.cli.compare.tempfile.TemporaryDirectory", refuse)
+    assert run(["compare", "sphere", *QUICK, *named]) == 2
+    captured = capsys.readouterr()
+    assert "is not writable; name a folder to write to" in captured.err
+    assert "racing" not in captured.out
+
+
+def test_a_syntax_error_shows_the_line(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("x0 = 1.0\nproblem = (x0\n")
+    assert run(["compare", str(file)]) == 1
+    text = capsys.readouterr().err
+    assert "problem = (x0" in text
+    assert "was never closed" in text
+
+
+def test_an_import_that_control_c_broke_is_an_interruption(capsys, monkeypatch):
+    def interrupted(arguments, exit_on_error):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ImportError("initialising the extension failed") from None
+
+    monkeypatch.setattr("ravine.cli.app", lambda: interrupted)
+    assert run(["list"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_the_command_is_a_module_too():
+    done = subprocess.run([sys.executable, "-m", "ravine", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "compare" in done.stdout
+
+
 def test_an_error_in_the_user_s_file_is_exit_code_1_and_shows_their_line(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("import ravine as rv\n\ndef f(x):\n    return x.nothing\n\nproblem = rv.Problem(fun=f, x0=1.0)\n")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -6,6 +7,7 @@ import os
 import numpy as np
 import pytest
 
+from ravine.compare.front import _interruption
 from tests.compare.conftest import HOSTILE, comparison, curve, entry
 
 
@@ -46,3 +48,28 @@ def test_a_report_that_cannot_be_made_leaves_no_folder(three, tmp_path, monkeypa
     with pytest.raises(ZeroDivisionError):
         three.save(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_verdict_does_not_say_more_than_was_seen(three):
+    def said(c, **fields):
+        return dataclasses.replace(c, **fields).verdict
+
+    assert said(three).startswith("Take Adam(0.1): it reached 0.1 on 2 of 2 seeds, on average after 20 iterations")
+    assert said(three, target=1e-9, interrupted=True).startswith("No method reached 1e-09 before the interruption; ")
+    assert said(three, target=None, interrupted=True).startswith(
+        "Take Adam(0.1): it came lowest, to 0.01 (median of 2 seeds) before"
+    )
+    one = comparison([entry("adam", [curve([2, 0.5, 0.01])])])
+    assert said(one).startswith("Take Adam(0.1): it reached 0.1 after 20 iterations")
+    assert said(one, target=None).startswith("Take Adam(0.1): it came lowest, to 0.01 in 3 epochs")
+    broken = comparison([entry("lion", [curve([2, np.nan])])])
+    assert said(broken).startswith("No method ended at a finite value in 3 epochs")
+    assert said(broken, target=None).startswith("No method ended at a finite value in 3 epochs")
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "some", "said"), [(0, True, ""), (2, True, "left out (2 methods)"), (2, False, "no method")]
+)
+def test_an_interruption_says_what_is_missing(unfinished, some, said):
+    assert said in _interruption(True, unfinished, some)
+    assert bool(_interruption(True, unfinished, some)) == bool(said)
