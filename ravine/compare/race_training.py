@@ -25,6 +25,7 @@ from ravine.compare.turn import TURN, compiled, run
 from ravine.core import driver
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
+from ravine.core.convolutions import convolves, over_lanes
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.method import Method
@@ -266,6 +267,10 @@ def _epoch(
 ) -> Any:
     """One epoch of every seed and step size."""
 
+    x = jax.tree.map(lambda v: v[0, 0], carries.state.x)
+    batch = Training(loss, data, orders[0], first, layout).batch(first)
+    spread = over_lanes(convolves(loss, x if layout is None else layout.unpack(x), batch))
+
     def of_seed(order: Any, row: Any) -> Any:
         problem = Training(loss, data, order, first, layout)
 
@@ -273,9 +278,9 @@ def _epoch(
             return driver.advance(with_step_size(method, lr) if tuned else method, problem, carry, MaxSteps(NEVER), steps)
 
         # The batch is drawn once a seed, and shared by all step sizes.
-        return jax.vmap(lane)(lrs, row)
+        return spread(lane)(lrs, row)
 
-    return jax.vmap(of_seed)(orders, carries)
+    return spread(of_seed)(orders, carries)
 
 
 @partial(jax.jit, static_argnames="layout")
@@ -287,4 +292,6 @@ def look(measure: Function, xs: Any, data: Any, validation: Any, *, layout: Layo
         train = mean_over(measure, params, data)["loss"]
         return train, {} if validation is None else mean_over(measure, params, validation)
 
-    return jax.vmap(jax.vmap(one))(xs)
+    x = jax.tree.map(lambda v: v[0, 0], xs)
+    spread = over_lanes(convolves(measure, x if layout is None else layout.unpack(x), data))
+    return spread(spread(one))(xs)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.core.convolutions import in_fast_order
+from ravine.core.convolutions import convolves, in_fast_order, over_lanes
 from ravine.core.function import Function
 from ravine.core.problem import Objective
 from ravine.problems.networks import ConvNet, cross_entropy
@@ -99,3 +99,19 @@ def test_methods_see_the_fast_order_only(solver):
     params = network.init(KEY)
     assert set(orders(jax.make_jaxpr(problem.value_and_grad)(params).jaxpr)) == {FAST}
     assert set(orders(jax.make_jaxpr(problem.gradient)(params).jaxpr)) == {FAST}
+
+
+def test_lanes_that_convolve_go_one_after_another_and_end_the_same():
+    network = ConvNet((8, 8, 1), 10, channels=(2,))
+    loss = cross_entropy(network)
+    batch = jax.random.uniform(KEY, (5, 8, 8, 1), jnp.float32), jnp.arange(5)
+    params = jax.vmap(network.init)(jax.random.split(KEY, 3))
+    first = jax.tree.map(lambda v: v[0], params)
+    assert convolves(loss, first, batch)
+    assert not convolves(lambda p, batch: jnp.sum(p.b), first[0], batch)
+    gradient = jax.grad(loss)
+    spread = over_lanes(True)(lambda p: gradient(p, batch))
+    inside = jax.make_jaxpr(spread)(params).jaxpr.eqns
+    assert "scan" in {eqn.primitive.name for eqn in inside}
+    expected = jax.vmap(lambda p: gradient(p, batch))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), spread(params), expected)
