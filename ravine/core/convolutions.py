@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal, primitives
 
@@ -57,7 +58,7 @@ def _evaluate(jaxpr: Any, constants: Any, *args: Any) -> list[Any]:
 
     for eqn in jaxpr.eqns:
         inputs = [read(v) for v in eqn.invars]
-        if eqn.primitive.name == "conv_general_dilated" and eqn.params["batch_group_count"] == 1:
+        if eqn.primitive.name == "conv_general_dilated":
             out = [_convolve(inputs[0], inputs[1], eqn.params)]
         else:
             out = bind(_with_inner_moved(eqn), inputs)
@@ -71,11 +72,15 @@ def _convolve(x: Any, W: Any, params: dict[str, Any]) -> Any:
     first, last = 0, x.ndim - 1
     space = tuple(range(1, last))
     order = jax.lax.ConvDimensionNumbers((first, last, *space), (last, last - 1, *(i - 1 for i in space)), (first, last, *space))
-    y = primitives.conv_general_dilated_p.bind(
-        x.transpose(x_axes[0], *x_axes[2:], x_axes[1]),
-        W.transpose(*W_axes[2:], W_axes[1], W_axes[0]),
-        **{**params, "dimension_numbers": order},
-    )
+    params = {**params, "dimension_numbers": order}
+    x = x.transpose(x_axes[0], *x_axes[2:], x_axes[1])
+    W = W.transpose(*W_axes[2:], W_axes[1], W_axes[0])
+    groups = params["batch_group_count"]
+    if groups > 1:  # groups of examples, the gradient by filters that were in groups: the same as groups of channels
+        x = jnp.moveaxis(x.reshape(groups, -1, *x.shape[1:]), 0, -2)
+        x = x.reshape(*x.shape[:-2], -1)
+        params.update(batch_group_count=1, feature_group_count=groups)
+    y = primitives.conv_general_dilated_p.bind(x, W, **params)
     return y.transpose(*np.argsort((out_axes[0], *out_axes[2:], out_axes[1])))
 
 

@@ -66,6 +66,22 @@ def wrapped_in(how, f):
     return lambda W, x: jax.lax.cond(W[0, 0, 0, 0] < 10, f, lambda W, x: 0.0, W, x)
 
 
+def test_a_gradient_by_filters_in_groups_has_no_groups_of_examples():
+    x, W = jax.random.normal(KEY, (2, 6, 6, 4)), jax.random.normal(KEY, (3, 3, 1, 4))
+
+    def loss(W):
+        options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC"), "feature_group_count": 4}
+        return jnp.sum(jnp.tanh(jax.lax.conv_general_dilated(x, W, (1, 1), "SAME", **options)))
+
+    def groups(gradient):
+        program = jax.make_jaxpr(gradient)(W).jaxpr
+        return {e.params["batch_group_count"] for e in program.eqns if e.primitive.name == "conv_general_dilated"}
+
+    assert groups(jax.grad(loss)) == {1, 4}
+    assert groups(in_fast_order(jax.grad(loss))) == {1}
+    np.testing.assert_allclose(in_fast_order(jax.grad(loss))(W), jax.grad(loss)(W), rtol=1e-12)
+
+
 @pytest.mark.parametrize("how", ["jit", "checkpoint", "scan", "cond"])
 def test_convolutions_inside_other_programs_are_moved(how):
     x, W = jax.random.normal(KEY, (3, 8, 8, 2)), jax.random.normal(KEY, (3, 3, 2, 4))
