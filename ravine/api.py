@@ -11,14 +11,14 @@ import numpy as np
 
 from ravine.core.batch import lanes, run_batch
 from ravine.core.bounds import as_bounds, inside, packed, require_bounds
-from ravine.core.choice import as_method
+from ravine.core.choice import args_as_tuple, as_method
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import Objective
 from ravine.core.result import Result
 from ravine.core.rule import layout_for
 from ravine.core.run import default_tolerance, run
-from ravine.core.stop import MaxSteps, Optimality, Stop
+from ravine.core.stop import MaxSteps, Optimality, Stop, criterion
 from ravine.methods.linear import front as linear
 from ravine.methods.linear.auto import automatic
 from ravine.methods.second_order.auto import choose
@@ -68,23 +68,22 @@ def minimize(
         >>> r.x.tolist(), r.status.name
         ([1.0, 2.0], 'CONVERGED')
     """
-    fun, x0 = Function(fun), as_arrays(x0)
+    fun, x0, args = Function(fun), as_arrays(x0), args_as_tuple(args)
     box = as_bounds(bounds, x0)
     x0 = x0 if box is None else inside(x0, box)
     why = ""
     if isinstance(method, str) and method == "auto":
         vector = Layout.vector(x0)
-        chosen_name, why = choose(Objective(fun, _tuple(args), vector, *packed(box, vector)), vector.pack(x0))
+        chosen_name, why = choose(Objective(fun, args, vector, *packed(box, vector)), vector.pack(x0))
         chosen = as_method(chosen_name, Objective)
     else:
         chosen = as_method(method, Objective)
     if box is not None:
         require_bounds(chosen)
     layout = layout_for(chosen, x0)
-    problem = Objective(fun, _tuple(args), layout, *packed(box, layout))
+    problem = Objective(fun, args, layout, *packed(box, layout))
     start = x0 if layout is None else layout.pack(x0)
     stop = _stop(stop, tol, jnp.float32 if layout is None else layout.dtypes[0])
-    history = (history,) if isinstance(history, str) else tuple(history)
     return run(
         chosen, problem, start, layout, stop, key=key, history=history, callback=callback, resume=resume, given=method, why=why
     )
@@ -124,7 +123,7 @@ def minimize_batch(
         >>> r.x.round(3).tolist(), r.message
         ([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], 'CONVERGED: 3')
     """
-    fun, x0s, args = Function(fun), as_arrays(x0s), _tuple(args)
+    fun, x0s, args = Function(fun), as_arrays(x0s), args_as_tuple(args)
     n = lanes((x0s, args), "x0s and args")
     one = jax.tree.map(lambda v: v[0], x0s)
     chosen = as_method(method, Objective)
@@ -176,18 +175,13 @@ def linear_solve(
     """
     system = linear.posed(A, b, x0)
     stop, tol = linear.stopping(stop, tol, system)
-    history = (history,) if isinstance(history, str) else tuple(history)
     if method == "auto":
         return automatic(system, preconditioner, tol, stop, x0, history, callback)
     fit = linear.fitted(method, system.A, preconditioner)
     return linear.solved(system, fit, tol, stop, x0, history, callback, method, "")
 
 
-def _tuple(args: Any) -> tuple[Any, ...]:
-    return args if isinstance(args, tuple) else (args,)
-
-
 def _stop(stop: Stop | None, tol: float | None, dtype: Any) -> Stop:
     if stop is None:
         return Optimality(default_tolerance(dtype) if tol is None else tol) | MaxSteps(10_000)
-    return stop if tol is None else Optimality(tol) | stop
+    return criterion(stop) if tol is None else Optimality(tol) | stop

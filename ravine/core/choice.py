@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles, Training
 from ravine.core.registry import method_class, name_of
@@ -51,3 +53,17 @@ def label(method: Any) -> str:
 def registered_name(method: Any) -> str:
     """The registry's name of a method, a rule or what wraps one."""
     return name_of(type(getattr(method, "rule", method)))
+
+
+def args_as_tuple(args: Any) -> tuple[Any, ...]:
+    """The further arguments; a single one may stand without its tuple.
+
+    Raises:
+        TypeError: a method stands in their place, or they hold a word.
+    """
+    if isinstance(args, str | Method | Rule):
+        raise TypeError(f"args are further arguments of fun, got {args!r}: write method={args!r}")
+    words = [v for v in jax.tree.leaves(args) if isinstance(v, str)]
+    if words:
+        raise TypeError(f"args are arrays and numbers, which JAX can trace, got {words[0]!r}: bind it with functools.partial")
+    return args if isinstance(args, tuple) else (args,)

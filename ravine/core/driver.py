@@ -130,7 +130,7 @@ def _relative_step(x: Any, before: Any) -> Any:
     return largest(jax.tree.map(jnp.subtract, x, before)) / jnp.maximum(1, largest(x))
 
 
-def _tuned(method: Method, x: Any) -> Method:
+def in_dtype_of(method: Method, x: Any) -> Method:
     """The hyperparameters in the dtype of the parameters, at least float32."""
     dtypes = [v.dtype for v in jax.tree.leaves(x) if jnp.issubdtype(v.dtype, jnp.floating)]
     return cast(method, widest(*dtypes))
@@ -146,7 +146,7 @@ def _start(
     rows: int = 0,
     best: bool = True,
 ) -> Carry:
-    tuned = _tuned(method, x0)
+    tuned = in_dtype_of(method, x0)
     now = problem.at(jnp.int32(0))
     with work.tallied() as tally:
         s = tuned.init(now, x0)
@@ -156,7 +156,11 @@ def _start(
     recorded: dict[str, Any] = {}
     if history:
         values = {"f": f, "optimality": f, "x": x, "k": zero, "work": work.zeros()}
+        fields = getattr(s, "_fields", ())
         for name in history:
+            if name not in values and name not in fields:
+                has = ", ".join([*values, *(f for f in fields if f not in values)])
+                raise ValueError(f"history: {type(method).__name__} does not record {name!r}; it has {has}")
             value = values[name] if name in values else getattr(s, name)
             recorded[name] = jax.tree.map(lambda v: jnp.zeros((rows, *v.shape), v.dtype), value)
         recorded["base"] = zero
@@ -169,7 +173,7 @@ def _start(
 
 
 def _advance(method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any, seconds: Any) -> Carry:
-    tuned = _tuned(method, method.point(carry.state))
+    tuned = in_dtype_of(method, method.point(carry.state))
     end = carry.k + jnp.asarray(n, jnp.int32)
 
     def go(c: Carry) -> Any:

@@ -54,7 +54,7 @@ class Objective(Oracles):
         return self._value_of_tree(self._tree(x))
 
     def _value_of_tree(self, tree: Any) -> jax.Array:
-        f = jnp.asarray(self.fun(tree, *self.args))
+        f = _number(self.fun.name, self.fun(tree, *self.args))
         if f.shape != ():
             raise ValueError(
                 f"{self.fun.name} must return a scalar, got an array of shape {f.shape}: sum or average it, "
@@ -107,6 +107,15 @@ class Objective(Oracles):
         """∇²f(x), n×n; x is a vector."""
         count("h")
         return jax.hessian(self._value)(x)
+
+
+def _number(name: str, value: Any) -> jax.Array:
+    """What a user's function returned, as an array; None, a pair or a word is told apart from a number."""
+    if value is None:
+        raise TypeError(f"{name} returned None in place of a number: is its `return` missing?")
+    if isinstance(value, tuple | dict | str | bytes):
+        raise TypeError(f"{name} must return one number, got a {type(value).__name__}: return the value alone")
+    return jnp.asarray(value)
 
 
 class LeastSquares(Oracles):

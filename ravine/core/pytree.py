@@ -78,17 +78,22 @@ def step_size(default: float, low: float, high: float, *, doc: str = "step size 
     return hyper(default, low, high, log=True, schedule=True, doc=doc)
 
 
-def part(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING, doc: str = "") -> Any:
-    """A field that is a pytree of its own; `factory` builds the default."""
-    metadata = {"kind": "part", "doc": doc}
+def part(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING, of: type | None = None, doc: str = "") -> Any:
+    """A field that is a pytree of its own; `factory` builds the default, and only what is an `of` is taken."""
+    metadata = {"kind": "part", "of": of, "doc": doc}
     if factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def static(default: Any = dataclasses.MISSING, *, choices: tuple[Any, ...] = (), doc: str = "") -> Any:
-    """A field that is a compile-time constant; it must be hashable, and one of `choices` where these are given."""
-    return dataclasses.field(default=default, metadata={"kind": "static", "choices": choices, "doc": doc})
+def static(default: Any = dataclasses.MISSING, *, choices: tuple[Any, ...] = (), least: int | None = None, doc: str = "") -> Any:
+    """A field that is a compile-time constant; it must be hashable.
+
+    Args:
+        choices: what it may be, where these are given.
+        least: where it is given, the field is a whole number, this one or a larger one.
+    """
+    return dataclasses.field(default=default, metadata={"kind": "static", "choices": choices, "least": least, "doc": doc})
 
 
 def _is_function(value: Any) -> bool:
@@ -108,6 +113,16 @@ def _check(owner: str, h: Hyper, value: Any) -> None:
     legal, words = VALID[h.valid]
     if not np.all(legal(np.asarray(value))):
         raise ValueError(f"{owner}: {h.name} must be {words}, got {h.name}={value}")
+
+
+def _check_constant(owner: str, f: Any, value: Any) -> None:
+    choices, least, of = (f.metadata.get(name) for name in ("choices", "least", "of"))
+    if choices and value not in choices:
+        raise ValueError(f"{owner}: {f.name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    if least is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least):
+        raise ValueError(f"{owner}: {f.name} must be a whole number of at least {least}, got {value!r}")
+    if of is not None and not isinstance(value, of):
+        raise TypeError(f"{owner}: {f.name} must be a {of.__name__} such as {f.default_factory()!r}, got {value!r}")
 
 
 class Record:
@@ -154,9 +169,7 @@ class Record:
         for h in self.hypers():
             _check(type(self).__name__, h, getattr(self, h.name))
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
-            choices, value = f.metadata.get("choices"), getattr(self, f.name)
-            if choices and value not in choices:
-                raise ValueError(f"{type(self).__name__}: {f.name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+            _check_constant(type(self).__name__, f, getattr(self, f.name))
 
     @classmethod
     def hypers(cls) -> tuple[Hyper, ...]:

@@ -17,7 +17,7 @@ from ravine.core.method import Method
 from ravine.core.problem import Oracles
 from ravine.core.result import BestPoint, Result, Seconds
 from ravine.core.status import Status
-from ravine.core.stop import Both, Either, MaxSteps, Stop
+from ravine.core.stop import Both, Either, MaxSteps, Stop, criterion
 
 
 def is_traced(*trees: Any) -> bool:
@@ -38,7 +38,7 @@ def run(
     stop: Stop,
     *,
     key: Any = None,
-    history: tuple[str, ...] = (),
+    history: tuple[str, ...] | str = (),
     callback: Callable[[Any], Any] | None = None,
     resume: Result | None = None,
     given: Any = None,
@@ -55,8 +55,17 @@ def run(
         resume: an earlier result of the same method and problem to go on from.
 
     Raises:
-        ValueError: `history` inside `jit` without a `MaxSteps` to make room for.
+        ValueError: `history` inside `jit` without a `MaxSteps` to make room for, or of what the method does not record; `resume`
+            with the result of another method or of other shapes.
+        TypeError: a stop, callback, key or earlier result that is none.
     """
+    history = (history,) if isinstance(history, str) else tuple(history)
+    key = None if key is None else as_key(key)
+    criterion(stop)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Result, got {callback!r}")
+    if resume is not None:
+        _require_same_run(resume, method, problem, x0)
     if not is_traced(method, problem, x0, stop, key):
         try:
             return _driven(method, problem, x0, layout, stop, key, history, callback, resume, given, why)
@@ -77,6 +86,36 @@ def run(
     x, r = implicit.root(problem, x0, search)
     fun = problem.value(x)  # type: ignore[attr-defined]
     return dataclasses.replace(r, x=x if layout is None else layout.unpack(x), fun=fun.astype(r.fun.dtype))
+
+
+def as_key(key: Any) -> Any:
+    """A seed as a JAX key; a key as it is.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return jax.random.key(key)
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or not (jnp.issubdtype(dtype, jax.dtypes.prng_key) or (dtype == jnp.uint32 and key.ndim == 1)):
+        raise TypeError(f"key must be a seed (a whole number) or a JAX key, got {key!r}")
+    return key
+
+
+def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) -> None:
+    """Raises where an earlier result cannot be gone on from with this method and start."""
+    if not isinstance(resume, Result):
+        raise TypeError(f"resume must be the Result of an earlier call, got {type(resume).__name__}")
+
+    def form(state: Any) -> Any:
+        return jax.tree.structure(state), [(v.shape, v.dtype) for v in jax.tree.leaves(state)]
+
+    tuned = driver.in_dtype_of(method, x0)
+    if form(resume.carry.state) != form(jax.eval_shape(lambda x: tuned.init(problem.at(jnp.int32(0)), x), x0)):
+        raise ValueError(
+            "resume has the result of another method, or of parameters of another shape: go on with the same method and x0, "
+            "or start afresh from x0=result.x"
+        )
 
 
 def _driven(

@@ -59,13 +59,18 @@ class Stop(Record):
         return self.needs
 
     def __or__(self, other: Stop) -> Stop:
-        return Either(_criterion(self), _criterion(other))
+        return Either(criterion(self), criterion(other))
 
     def __and__(self, other: Stop) -> Stop:
-        return Both(_criterion(self), _criterion(other))
+        return Both(criterion(self), criterion(other))
 
 
-def _criterion(value: Any) -> Stop:
+def criterion(value: Any) -> Stop:
+    """The value, if it is a criterion.
+
+    Raises:
+        TypeError: it is none.
+    """
     if not isinstance(value, Stop):
         raise TypeError(f"a stop criterion was expected, got {value!r}; write for example Optimality(1e-6) | MaxSteps(100)")
     return value

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.batch import in_cache
+from ravine.core.choice import args_as_tuple
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
 from ravine.core.run import default_tolerance
 from ravine.core.status import Status
 from ravine.fitting.curve import CurveResidual, predicted
-from ravine.fitting.front import args_as_tuple, as_loss, refuse_outside, side_of
+from ravine.fitting.front import as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.choice import as_method, label
+from ravine.core.choice import args_as_tuple, as_method, label
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.method import Method
@@ -91,7 +91,6 @@ def least_squares(
         stop = Optimality(default_tolerance(packed.dtype) if tol is None else tol) | MaxSteps(5000)
     elif tol is not None:
         stop = Optimality(tol) | stop
-    history = (history,) if isinstance(history, str) else tuple(history)
     settled = jax.tree.map(jax.lax.stop_gradient, problem) if is_traced(problem) else problem
     result = run(chosen, settled, packed, layout, stop, history=history, callback=callback, resume=resume, given=method, why=why)
     return finished(result, problem, packed)
@@ -240,14 +239,3 @@ def check(problem: LeastSquares, x: Any) -> None:
         tree = x if problem.layout is None else problem.layout.unpack(x)
         logits = jax.tree.leaves(jax.eval_shape(lambda x, args: problem.fun(x, *args), tree, problem.args))
         problem.loss.check(problem.fun.name, [v.shape for v in logits])
-
-
-def args_as_tuple(args: Any) -> tuple[Any, ...]:
-    """The further arguments; a single one may stand without its tuple.
-
-    Raises:
-        TypeError: a method stands in their place.
-    """
-    if isinstance(args, str | Method):
-        raise TypeError(f"args are further arguments of fun, got {args!r}: write method={args!r}")
-    return args if isinstance(args, tuple) else (args,)

@@ -28,7 +28,7 @@ class Armijo(LineSearch):
     """
 
     c: float = hyper(1e-4, 1e-6, 0.5, log=True, valid="(0,1)", doc="fraction c of the promised decrease")
-    trials: int = static(30, doc="trials before the search gives up")
+    trials: int = static(30, least=1, doc="trials before the search gives up")
 
     def judge(self, line: Line, f: Any, m: Any) -> Line:
         f0, m0, t = line.origin.f, line.origin.m, line.t

@@ -27,7 +27,7 @@ class Exact(LineSearch):
         'CONVERGED'
     """
 
-    trials: int = static(60, doc="trials before the search settles for its best one")
+    trials: int = static(60, least=1, doc="trials before the search settles for its best one")
 
     def judge(self, line: Line, f: Any, m: Any) -> Line:
         resolved = jnp.asarray(10 * jnp.finfo(f.dtype).eps ** (2 / 3), f.dtype)

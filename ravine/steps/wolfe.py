@@ -32,7 +32,12 @@ class StrongWolfe(LineSearch):
 
     c1: float = hyper(1e-4, 1e-6, 0.5, log=True, valid="(0,1)", doc="fraction c₁ of the promised decrease")
     c2: float = hyper(0.9, 0.01, 0.99, valid="(0,1)", doc="fraction c₂ that the slope must fall to")
-    trials: int = static(30, doc="trials before the search settles for its best one")
+    trials: int = static(30, least=1, doc="trials before the search settles for its best one")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.c1, float) and isinstance(self.c2, float) and self.c1 >= self.c2:
+            raise ValueError(f"StrongWolfe: c1 must be less than c2, or no step may exist; got c1={self.c1}, c2={self.c2}")
 
     def judge(self, line: Line, f: Any, m: Any) -> Line:
         return narrow(line, f, m, self.c1, self.c2, self.trials)

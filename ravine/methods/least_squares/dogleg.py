@@ -38,8 +38,8 @@ class Dogleg(Damped):
         (True, [1.0, 1.0])
     """
 
-    damping: Damping = part(factory=TrustRadius, doc="the radius Δ and how it follows the gain ratio")
-    linear: LinearStep = part(factory=AutoStep, doc="how Gauss-Newton's step is solved for")
+    damping: Damping = part(of=Damping, factory=TrustRadius, doc="the radius Δ and how it follows the gain ratio")
+    linear: LinearStep = part(of=LinearStep, factory=AutoStep, doc="how Gauss-Newton's step is solved for")
 
     def metric(self, squares: Any, before: Any) -> Any:
         D = lengths(squares)

@@ -52,8 +52,8 @@ class GaussNewton(Method):
 
     solves = LeastSquares
     monotone = True
-    linear: LinearStep = part(factory=AutoStep, doc="how the linear system is solved")
-    search: LineSearch = part(factory=Armijo, doc="line search")
+    linear: LinearStep = part(of=LinearStep, factory=AutoStep, doc="how the linear system is solved")
+    search: LineSearch = part(of=LineSearch, factory=Armijo, doc="line search")
 
     def init(self, problem: LeastSquares, x: Any) -> State:
         local = self.linear.look(problem, x)

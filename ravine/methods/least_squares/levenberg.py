@@ -35,8 +35,10 @@ class Levenberg(Damped):
         (True, [1.0, 1.0])
     """
 
-    damping: Damping = part(factory=Nielsen, doc="how λ is chosen: Nielsen(λ₀), relative to maxⱼ ‖Jⱼ‖², or TrustRadius(Δ₀)")
-    linear: LinearStep = part(factory=AutoStep, doc="how the damped system is solved")
+    damping: Damping = part(
+        of=Damping, factory=Nielsen, doc="how λ is chosen: Nielsen(λ₀), relative to maxⱼ ‖Jⱼ‖², or TrustRadius(Δ₀)"
+    )
+    linear: LinearStep = part(of=LinearStep, factory=AutoStep, doc="how the damped system is solved")
 
     def metric(self, squares: Any, before: Any) -> Any:
         return jnp.ones_like(squares)

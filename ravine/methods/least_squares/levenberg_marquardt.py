@@ -37,8 +37,8 @@ class LevenbergMarquardt(Damped):
         (True, [1.0, 1.0])
     """
 
-    damping: Damping = part(factory=TrustRadius, doc="how λ is chosen: TrustRadius(Δ₀) or Nielsen(λ₀)")
-    linear: LinearStep = part(factory=AutoStep, doc="how the damped system is solved")
+    damping: Damping = part(of=Damping, factory=TrustRadius, doc="how λ is chosen: TrustRadius(Δ₀) or Nielsen(λ₀)")
+    linear: LinearStep = part(of=LinearStep, factory=AutoStep, doc="how the damped system is solved")
 
     def metric(self, squares: Any, before: Any) -> Any:
         D = lengths(squares)

@@ -52,9 +52,9 @@ class PCGStep(LinearStep):
     tol: float = hyper(
         0.5, 1e-12, 0.9, log=True, valid="(0,1)", doc="η₀: the first and largest relative residual of the linear system"
     )
-    block: int = static(1, doc="parameters in a block of the preconditioner: 1 is Jacobi")
-    probes: int = static(8, doc="K: random vectors for the preconditioner, at least `block`")
-    steps: int = static(200, doc="iterations of conjugate gradients at most")
+    block: int = static(1, least=1, doc="parameters in a block of the preconditioner: 1 is Jacobi")
+    probes: int = static(8, least=1, doc="K: random vectors for the preconditioner, at least `block`")
+    steps: int = static(200, least=1, doc="iterations of conjugate gradients at most")
 
     def look(self, problem: LeastSquares, x: Any) -> Local:
         f = problem.value(x)

@@ -39,7 +39,7 @@ def automatic(
     tol: Any,
     stop: Stop,
     x0: Any,
-    history: tuple[str, ...],
+    history: tuple[str, ...] | str,
     callback: Callable[[Any], Any] | None,
 ) -> Result:
     """Solves by the method that suits A, and by a more patient one where that breaks down."""

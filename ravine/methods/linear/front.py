@@ -302,7 +302,7 @@ def solved(
     tol: Any,
     stop: Stop,
     x0: Any,
-    history: tuple[str, ...],
+    history: tuple[str, ...] | str,
     callback: Any,
     given: Any,
     why: str,

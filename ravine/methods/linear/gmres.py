@@ -48,7 +48,7 @@ class GMRES(Preconditioned):
         ('CONVERGED', [1.0, 1.0])
     """
 
-    restart: int = static(30, doc="m: vectors before a fresh start")
+    restart: int = static(30, least=1, doc="m: vectors before a fresh start")
     preconditioner: Any = part(None, doc="M ≈ A⁻¹, on the right")
 
     def init(self, problem: LinearSystem, x: Any) -> GMRESState:

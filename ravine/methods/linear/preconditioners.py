@@ -59,7 +59,7 @@ class BlockJacobi(Preconditioner):
         [1.0, 1.0, 1.0]
     """
 
-    size: int = static(4, doc="rows of a block")
+    size: int = static(4, least=1, doc="rows of a block")
 
     def of(self, A: Any) -> Operator:
         operator, p = as_operator(A), self.size

@@ -38,7 +38,7 @@ class BFGS(LineSearchDescent):
 
     practical_up_to = 2000
 
-    search: LineSearch = part(factory=StrongWolfe, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Any:
         return rows(jnp.eye(x.size, dtype=x.dtype))

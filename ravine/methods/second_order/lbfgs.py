@@ -47,8 +47,8 @@ class LBFGS(LineSearchDescent):
         ('CONVERGED', 1.0, 1.0)
     """
 
-    memory: int = static(10, doc="steps m that are remembered")
-    search: LineSearch = part(factory=StrongWolfe, doc="line search")
+    memory: int = static(10, least=1, doc="steps m that are remembered")
+    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Pairs:
         empty = rows(jnp.zeros((self.memory, x.size), x.dtype))

@@ -48,8 +48,8 @@ class LBFGSB(LineSearchDescent):
 
     takes_bounds = True
 
-    memory: int = static(10, doc="steps m that are remembered")
-    search: LineSearch = part(factory=StrongWolfe, doc="line search")
+    memory: int = static(10, least=1, doc="steps m that are remembered")
+    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Pairs:
         rows = jnp.zeros((self.memory, x.size), x.dtype)

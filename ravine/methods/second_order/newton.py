@@ -47,7 +47,7 @@ class Newton(LineSearchDescent):
     learns = False
     practical_up_to = 500
 
-    search: LineSearch = part(factory=Armijo, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=Armijo, doc="line search")
 
     def blank(self, x: Any) -> Curvature:
         return Curvature(jnp.zeros((), x.dtype), jnp.zeros((), x.dtype))

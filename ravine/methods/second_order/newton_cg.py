@@ -43,8 +43,8 @@ class NewtonCG(LineSearchDescent):
 
     learns = False
 
-    search: LineSearch = part(factory=StrongWolfe, doc="line search")
-    linear: CG = part(factory=CG, doc="conjugate gradients, perhaps with a preconditioner")
+    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
+    linear: CG = part(of=CG, factory=CG, doc="conjugate gradients, perhaps with a preconditioner")
 
     def blank(self, x: Any) -> Any:
         return ()

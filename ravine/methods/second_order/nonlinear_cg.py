@@ -40,7 +40,7 @@ class NonlinearCG(LineSearchDescent):
         ('CONVERGED', -0.881)
     """
 
-    search: LineSearch = part(factory=lambda: StrongWolfe(c2=0.1), doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=lambda: StrongWolfe(c2=0.1), doc="line search")
 
     def blank(self, x: Any) -> Last:
         return Last(jnp.zeros_like(x), jnp.zeros_like(x))

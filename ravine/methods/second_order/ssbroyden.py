@@ -39,7 +39,7 @@ class SSBroyden(LineSearchDescent):
 
     practical_up_to = 2000
 
-    search: LineSearch = part(factory=StrongWolfe, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Any:
         return jnp.eye(x.size, dtype=x.dtype)

@@ -29,7 +29,7 @@ class SteepestDescent(LineSearchDescent):
         'CONVERGED'
     """
 
-    search: LineSearch = part(factory=Armijo, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=Armijo, doc="line search")
 
     def blank(self, x: Any) -> Any:
         return ()

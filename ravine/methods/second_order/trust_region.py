@@ -68,7 +68,7 @@ class TrustRegion(Method):
 
     radius: float = hyper(1.0, 1e-3, 1e3, log=True, doc="first radius Δ")
     eta: float = hyper(1e-4, 1e-6, 0.2, log=True, valid="(0,1)", doc="least ratio η of an accepted step")
-    dense_up_to: int = static(200, doc="parameters up to which the Hessian is formed")
+    dense_up_to: int = static(200, least=0, doc="parameters up to which the Hessian is formed")
 
     def init(self, problem: Objective, x: Any) -> State:
         f, g = problem.value_and_grad(x)
