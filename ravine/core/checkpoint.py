@@ -52,7 +52,7 @@ def load(path: str | os.PathLike[str], like: Any) -> tuple[Any, dict[str, Any]]:
             manifest = json.loads(bytes(file["manifest"]).decode())
             arrays = [file[f"a{i}"] for i in range(len(manifest["kinds"]))]
     except (KeyError, ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is not a checkpoint of ravine ({error}); delete it to start afresh") from None
+        raise ValueError(f"{path} is not a checkpoint of ravine; delete it to start afresh, or name another file") from error
     leaves, treedef = jax.tree.flatten(like)
     restored = []
     same = manifest.get("format") == FORMAT and len(arrays) == len(leaves)

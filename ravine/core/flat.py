@@ -127,7 +127,9 @@ def _described(tree: Any, name: str) -> tuple[list[tuple[tuple[int, ...], Any]],
             raise TypeError(f"{where} is {leaf!r} of type {type(leaf).__name__}; parameters must be arrays of floats")
         dtype = jnp.dtype(leaf.dtype)
         if not jnp.issubdtype(dtype, jnp.floating):
-            cure = f"convert it with {where}.astype(float)" if dtype.kind in "iub" else "split it into real and imaginary parts"
+            cure = "split it into real and imaginary parts"
+            if dtype.kind in "iub":
+                cure = f"convert it with {where}.astype(float), or leave out what is not to be trained (a counter, a random key)"
             raise TypeError(f"{where} has dtype {dtype}; parameters must be floating point: {cure}")
         described.append((tuple(leaf.shape), dtype))
     if not any(math.prod(shape) for shape, _ in described):

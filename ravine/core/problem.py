@@ -54,7 +54,7 @@ class Objective(Oracles):
         return self._value_of_tree(self._tree(x))
 
     def _value_of_tree(self, tree: Any) -> jax.Array:
-        f = _number(self.fun.name, self.fun(tree, *self.args))
+        f = number(self.fun.name, self.fun(tree, *self.args))
         if f.shape != ():
             raise ValueError(
                 f"{self.fun.name} must return a scalar, got an array of shape {f.shape}: sum or average it, "
@@ -109,7 +109,7 @@ class Objective(Oracles):
         return jax.hessian(self._value)(x)
 
 
-def _number(name: str, value: Any) -> jax.Array:
+def number(name: str, value: Any) -> jax.Array:
     """What a user's function returned, as an array; None, a pair or a word is told apart from a number."""
     if value is None:
         raise TypeError(f"{name} returned None in place of a number: is its `return` missing?")

@@ -142,17 +142,23 @@ def add(params: Any, updates: Any) -> Any:
 
 
 class Transformation(Record):
-    """An optax transformation, as a record that can stand where a rule stands. It sees the user's own tree."""
+    """An optax transformation, as a record that can stand where a rule stands. It sees the user's own tree.
+
+    What it evaluates in loops of its own (line searches) is counted once a loop, so `work` is then a lower bound.
+    """
 
     pair: Any = static()
 
     def init(self, params: Any) -> Any:
         return self.pair.init(params)
 
-    def update(self, grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(self, grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        """The change; `extra` (value, grad, value_fn) reaches those that ask for it: line searches, plateaus, Polyak's step."""
+        import optax
+
         # optax raises Python floats to integer powers, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"):
-            return self.pair.update(grads, state, params)
+            return optax.with_extra_args_support(self.pair).update(grads, state, params, **extra)
 
 
 class DescentState(NamedTuple):
@@ -179,7 +185,7 @@ class Descent(Method):
         return DescentState(x, *self._evaluate(problem, x, s), s)
 
     def step(self, problem: Objective, s: DescentState) -> DescentState:
-        u, rule = _update(self.rule)(s.g, s.rule, s.x)
+        u, rule = _moved(self.rule, problem, s.x, s.f, s.g, s.rule)
         x = add(s.x, u)
         return DescentState(x, *self._evaluate(problem, x, rule), rule)
 
@@ -213,7 +219,7 @@ class MinibatchDescent(Method):
     def step(self, problem: Objective, s: MinibatchState) -> MinibatchState:
         at = self.rule.look_at(s.rule, s.x) if looks_ahead(self.rule) else s.x
         f, g = problem.value_and_grad(at)
-        u, rule = _update(self.rule)(g, s.rule, s.x)
+        u, rule = _moved(self.rule, problem, s.x, f, g, s.rule)
         # A step from a loss that is not finite is not taken, so that the parameters that are returned are numbers.
         x = jax.tree.map(lambda new, old: jnp.where(jnp.isfinite(f), new, old), add(s.x, u), s.x)
         return MinibatchState(x, f.astype(jnp.float32), rule)
@@ -227,8 +233,11 @@ def looks_ahead(rule: Any) -> bool:
     return isinstance(rule, Rule) and rule.looks_ahead
 
 
-def _update(rule: Any) -> Any:
-    return rule.update_ahead if looks_ahead(rule) else rule.update
+def _moved(rule: Any, problem: Objective, x: Any, f: Any, g: Any, s: Any) -> tuple[Any, Any]:
+    """The change that a rule or a transformation makes of f and g, and its next state."""
+    if isinstance(rule, Transformation):
+        return rule.update(g, s, x, value=f, grad=g, value_fn=problem.value)
+    return rule.update_ahead(g, s, x) if looks_ahead(rule) else rule.update(g, s, x)
 
 
 def layout_for(method: Method, params: Any, name: str = "x0") -> Layout | None:

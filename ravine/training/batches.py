@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -16,6 +18,7 @@ from ravine.core.function import Function
 from ravine.core.problem import Training
 
 STACKED_BYTES = 64 * 2**20
+SECONDS_TO_STACK = 0.25
 NEVER = 2**31 - 2
 
 
@@ -30,6 +33,9 @@ def examples(data: Any, name: str = "data") -> int:
         raise ValueError(f"{name} holds no arrays; pass for example (inputs, labels)")
     sizes = {}
     for path, v in leaves:
+        if not hasattr(v, "shape"):
+            what = f"{name}{jax.tree_util.keystr(path)} is of type {type(v).__name__}"
+            raise ValueError(f"{what}; {name} must be arrays: make them with numpy.asarray")
         if np.ndim(v) == 0:
             raise ValueError(f"{name}{jax.tree_util.keystr(path)} is a scalar; examples are counted along the first axis of arrays")
         sizes[name + jax.tree_util.keystr(path)] = int(np.shape(v)[0])
@@ -40,6 +46,11 @@ def examples(data: Any, name: str = "data") -> int:
     if n == 0:
         raise ValueError(f"{name} is empty: it has no examples")
     return n
+
+
+def is_whole(value: Any) -> bool:
+    """Whether the value is a whole number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer()
 
 
 def is_tree_of_arrays(data: Any) -> bool:
@@ -90,9 +101,9 @@ class Held:
         steps: int | None = None,
     ):
         n = examples(data)
-        if size is not None and (isinstance(size, bool) or int(size) != size or not 1 <= size <= n):
+        if size is not None and not (is_whole(size) and 1 <= size <= n):
             raise ValueError(
-                f"batch_size={size} must be between 1 and the {n} examples that there are, a whole number; None takes all at once"
+                f"batch_size={size!r} must be between 1 and the {n} examples that there are, a whole number; None takes all at once"
             )
         size = None if size is None else int(size)
         if ragged not in ("drop", "keep"):
@@ -108,6 +119,11 @@ class Held:
         # Epochs short of a history buffer share one block of orders, so that a host boundary does not come every few steps.
         self.block = 1 if whole_epochs or self.rest else max(1, HISTORY_ROWS // self.full)
         self._cached: tuple[int, Any] = (-1, None)
+
+    @property
+    def form(self) -> str:
+        """What a run that goes on from another must have in common with it."""
+        return f"batches of {self.size} out of {self.n} examples" + (", the last one smaller" if self.rest else "")
 
     def order(self, epoch: int) -> Any:
         """The orders of the block that begins with `epoch`."""
@@ -161,7 +177,7 @@ class Streamed:
         self.iterator: Iterator[Any] | None = None
         self.waiting: Any = None
         self.first, self.count, self.problem = 0, 0, None  # type: tuple[int, int, Any]
-        self.pulled = 0
+        self.pulled, self.room = 0, HISTORY_ROWS
         self.ended = False
         self.steps_per_epoch: int | None = None
         self.size = 0
@@ -197,6 +213,11 @@ class Streamed:
         """Whether there were fewer batches than was asked for."""
         return self.ended and self.once and self.epoch != self.epochs
 
+    @property
+    def form(self) -> str:
+        """What a run that goes on from another must have in common with it."""
+        return "batches of an iterable"
+
     def looks_at(self, epoch: int) -> bool:
         """The host sees the end of every epoch."""
         return True
@@ -224,8 +245,12 @@ class Streamed:
         shapes = _shapes(batch)
         room = max(1, min(HISTORY_ROWS, STACKED_BYTES // max(1, sum(v.nbytes for v in jax.tree.leaves(batch)))))
         room = min(2 ** int(np.log2(room)), room if self.steps is None else max(1, self.steps - k))
-        stack = [batch]
-        while len(stack) < room:
+        stack, began = [batch], time.perf_counter()
+        while len(stack) < min(room, self.room):
+            # Where batches come slowly the host is back soon, for Ctrl-C and progress; only powers of two, so few compile.
+            if time.perf_counter() - began > SECONDS_TO_STACK and len(stack).bit_count() == 1:
+                self.room = len(stack)
+                break
             # A stack does not run over the end of an epoch, where the host looks at the losses.
             ends = len(self.epoch_ends)
             batch = self._next()

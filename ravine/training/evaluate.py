@@ -14,6 +14,8 @@ from ravine.core.pytree import computing
 from ravine.training.batches import examples
 
 BLOCK = 1000
+COLUMNS = ("epoch", "iteration", "loss", "seconds", "validation_loss", "step_loss")
+"""Of the history of `train`, beside the metrics."""
 
 
 @partial(jax.jit, static_argnames="block")
@@ -51,7 +53,9 @@ class Evaluation:
 
 def together(loss: Any, metrics: Any) -> Callable[[Any, Any], dict[str, Any]]:
     """The loss and the metrics as one function of (params, batch), compared by value."""
-    return _Together(loss, tuple(_named(metrics).items()))
+    named = _named(metrics)
+    _refuse_columns(named)
+    return _Together(loss, tuple(named.items()))
 
 
 class _Together:
@@ -65,6 +69,8 @@ class _Together:
         values = {"loss": loss(params, batch)}
         for name, metric in metrics:
             value = metric(params, batch)
+            if isinstance(value, dict):
+                _refuse_columns(value)
             values.update(value if isinstance(value, dict) else {name: value})
         return values
 
@@ -73,6 +79,12 @@ class _Together:
 
     def __hash__(self) -> int:
         return hash(self.parts)
+
+
+def _refuse_columns(names: Any) -> None:
+    taken = [name for name in names if name in COLUMNS]
+    if taken:
+        raise ValueError(f"a metric cannot be called {taken[0]!r}, which is a column of the history: give it another name")
 
 
 def _named(metrics: Any) -> dict[str, Callable[..., Any]]:

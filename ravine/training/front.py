@@ -21,9 +21,10 @@ from ravine.core.method import Method
 from ravine.core.problem import Training
 from ravine.core.result import BestPoint, Result
 from ravine.core.rule import layout_for
+from ravine.core.run import as_key
 from ravine.core.status import Status
-from ravine.core.stop import MaxSteps, Stop, View
-from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays
+from ravine.core.stop import MaxSteps, Stop, View, criterion
+from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays, is_whole
 from ravine.training.evaluate import Evaluation, together
 from ravine.training.model import Assembled, check_loss, of_arrays, parameters
 from ravine.training.progress import Progress
@@ -112,10 +113,11 @@ def train(
     def unpack(packed: Any) -> Any:
         return arrays(packed) if constants is None else Assembled(fun, *constants).join(arrays(packed))
 
-    if key is None or isinstance(key, int | np.integer):
-        key = jax.random.key(0 if key is None else key)
-    if not isinstance(key, jax.Array):
-        raise TypeError(f"key must be a seed (a whole number) or a JAX key, got {key!r}")
+    key = as_key(0 if key is None else key)
+    if stop is not None and (unseen := criterion(stop).requirements() & {"optimality", "step"}):
+        raise ValueError(f"no {' or '.join(sorted(unseen))} is measured in training: stop by Target, SmallDecrease or MaxSeconds")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of the row of an epoch, got {callback!r}")
     _at_least_one("epochs", epochs)
     _at_least_one("steps", steps)
     feed: Held | Streamed
@@ -135,6 +137,8 @@ def train(
         )
         total = feed.total
     else:
+        if isinstance(data, tuple | dict | str):
+            examples(data)  # says which part of it is no array
         if not callable(data) and not hasattr(data, "__iter__"):
             raise TypeError(f"data must be arrays, an iterable of batches, or a function of the epoch; got {type(data).__name__}")
         if batch_size is not None:
@@ -158,7 +162,7 @@ def train(
 
 
 def _at_least_one(name: str, value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or int(value) != value or value < 1):
+    if value is not None and not (is_whole(value) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
 
@@ -215,7 +219,9 @@ class _Run:
             best = self.best or BestPoint(x, self._mean_of_last(), int(carry.nit))
         if isinstance(self.feed, Streamed) and self.feed.exhausted and not self.verdict:
             self.remark = "The generator is exhausted; a list, a loader or a function of the epoch can be read again."
-        history = {name: np.array([r[name] for r in self.rows]) for name in (self.rows[0] if self.rows else {})}
+        # A run that goes on from a checkpoint may have a column that its first rows lack, or the other way round.
+        columns = dict.fromkeys(name for r in self.rows for name in r)
+        history = {name: np.array([r.get(name, np.nan) for r in self.rows]) for name in columns}
         history["step_loss"] = np.concatenate(self.losses) if self.losses else np.zeros(0, np.float32)
         nan = np.float32(np.nan)
         return Result(
@@ -230,7 +236,7 @@ class _Run:
             best=best._replace(x=unpack(best.x)),
             history=history,
             carry=carry,
-            stop=limit if self.stop is None else limit | self.stop,
+            stop=limit if self.stop is None or self.verdict else limit | self.stop,
             gauge=carry.gauge,
             method=self.method,
             given=None if isinstance(given, str) else label(given),
@@ -335,6 +341,7 @@ class _Run:
 
     def _save(self, carry: driver.Carry) -> None:
         extra = {
+            "batches": self.feed.form,
             "losses": np.concatenate(self.losses).tolist(),
             "rows": self.rows,
             "seconds": self.seconds_before + time.perf_counter() - self.began,
@@ -346,10 +353,16 @@ class _Run:
     def _restore(self, packed: Any, key: Any, limit: Stop) -> driver.Carry:
         fresh = driver.start(self.method, self.feed(0)[0], packed, limit, key, ("f",), driver.HISTORY_ROWS + 1, False)
         (carry, best), extra = saved.load(self.checkpoint, (fresh._replace(history={}), fresh.state.x))
+        if extra.get("batches", self.feed.form) != self.feed.form:
+            raise ValueError(
+                f"{self.checkpoint} was saved with {extra['batches']} and this run has {self.feed.form}: go on with the same, or "
+                "delete the file to start afresh"
+            )
         self.rows, self.seconds_before = extra["rows"], extra["seconds"]
         self.losses, self.seen = [np.asarray(extra["losses"], np.float32)], int(carry.nit)
         self.progress.resumed_at(self.seen)
-        if extra["best"] is not None:
+        # Scores by the training loss and by the validation loss are not compared.
+        if extra["best"] is not None and ("validation_loss" in self.rows[-1]) == (self.evaluate is not None):
             self.best = BestPoint(best, extra["best"][0], extra["best"][1])
         if not bool((jax.random.key_data(carry.key) == jax.random.key_data(fresh.key)).all()):
             raise ValueError(f"{self.checkpoint} was saved with another key; pass that key, or delete the file to start afresh")

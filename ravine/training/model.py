@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.function import Function
+from ravine.core.problem import number
 from ravine.core.pytree import Record, part, static
 
 
@@ -61,4 +62,4 @@ def check_loss(loss: Function, params: Any, batch: Any, what: str = "a batch") -
 
 
 def _call(fun: Function, params: Any, batch: Any) -> Any:
-    return fun(params, batch)
+    return number(fun.name, fun(params, batch))

@@ -27,7 +27,8 @@ import numpy as np
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.pytree import Record, computing, part
-from ravine.training.batches import examples
+from ravine.core.run import as_key
+from ravine.training.batches import examples, is_whole
 from ravine.training.evaluate import mean_over
 from ravine.training.model import check_loss, of_arrays, parameters
 
@@ -73,7 +74,7 @@ def gradient_noise(
     data: Any,
     *,
     key: Any = None,
-    batch_sizes: Sequence[int] | None = None,
+    batch_sizes: Sequence[int] | int | None = None,
     draws: int = 100,
 ) -> GradientNoise:
     """Measures the variance of the minibatch gradient against the batch size, and the gradient noise scale.
@@ -107,12 +108,12 @@ def gradient_noise(
     n = examples(data)
     if batch_sizes is None:
         batch_sizes = [4**i for i in range(32) if 4**i <= n]
-    if not batch_sizes or any(isinstance(B, bool) or int(B) != B or B < 1 for B in batch_sizes):
+    batch_sizes = (batch_sizes,) if is_whole(batch_sizes) else batch_sizes
+    if not batch_sizes or not all(is_whole(B) and B >= 1 for B in batch_sizes):
         raise ValueError(f"batch_sizes must be whole numbers of at least 1, got {batch_sizes!r}")
-    if isinstance(draws, bool) or int(draws) != draws or draws < 1:
+    if not is_whole(draws) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, got {draws!r}")
-    if key is None or isinstance(key, int | np.integer):
-        key = jax.random.key(0 if key is None else key)
+    key = as_key(0 if key is None else key)
     params, constants = parameters(as_arrays(params))
     Layout.leafwise(params, "params")  # refuses what are no parameters
     fun = of_arrays(Function(loss, "loss"), constants)

@@ -7,6 +7,13 @@ import pytest
 import ravine as rv
 
 
+class Loader:
+    """An iterable of batches."""
+
+    def __iter__(self):
+        return iter(())
+
+
 def refused(error, match, *args, **keywords):
     with pytest.raises(error, match=match) as caught:
         rv.train(*args, **keywords)
@@ -25,6 +32,10 @@ def test_data(loss, start, line):
     refused(ValueError, "batch_size=0", loss, start, line, batch_size=0, epochs=1)
     refused(ValueError, "batch_size=8.5 must be .* a whole number", loss, start, line, batch_size=8.5, epochs=1)
     refused(ValueError, "batch_size=True must be .* a whole number", loss, start, line, batch_size=True, epochs=1)
+    refused(ValueError, "batch_size='all' must be .* a whole number", loss, start, line, batch_size="all", epochs=1)
+    lists = (x.tolist(), y.tolist())
+    refused(ValueError, r"data\[0\]\[0\]\[0\] is of type float; data must be arrays: make them with", loss, start, lists, **given)
+    refused(ValueError, "data is of type str; data must be arrays", loss, start, "digits", **given)
     refused(TypeError, "key must be a seed .* or a JAX key, got 'one'", loss, start, line, key="one", **given)
     refused(ValueError, 'ragged must be "drop" or "keep"', loss, start, line, ragged="pad", **given)
 
@@ -54,6 +65,8 @@ def test_losses(loss, start, line):
     x, y = line
     refused(TypeError, "loss must be a function, got dict; did you mean to swap", start, loss, line, epochs=1)
     refused(ValueError, r"loss must return a scalar.*\(64,\): average it", lambda p, b: b[0] @ p["w"], start, line, epochs=1)
+    refused(ValueError, "<lambda> returned None in place of a number", lambda p, b: None, start, line, epochs=1)
+    refused(ValueError, "<lambda> must return one number, got a tuple", lambda p, b: (p["b"], p), start, line, epochs=1)
     refused(TypeError, "floating-point number, got dtype int", lambda p, b: jnp.int32(3), start, line, epochs=1)
     fails = r"loss\(params, batch\) fails on a batch of \('float32\[16, 2\]', 'float32\[16\]'\)"
     refused(ValueError, fails, loss, start, (x[:, :2], y), batch_size=16, epochs=1)
@@ -83,3 +96,15 @@ def test_validation_and_metrics(loss, start, line):
     refused(ValueError, r"validation\[0\] has 64", loss, start, line, epochs=1, validation=(x, y[1:]))
     wide = {"wide": lambda params, batch: batch[0] @ params["w"]}
     refused(ValueError, "metric wide must be a scalar", loss, start, line, epochs=1, validation=line, metrics=wide)
+    refused(ValueError, "validation is of type Loader; validation must be", loss, start, line, epochs=1, validation=Loader())
+    for name in ("loss", "epoch"):
+        words = f"a metric cannot be called '{name}', which is a column of the history"
+        refused(ValueError, words, loss, start, line, epochs=1, validation=line, metrics={name: loss})
+        refused(ValueError, words, loss, start, line, epochs=1, validation=line, metrics=lambda p, b, name=name: {name: p["b"]})
+
+
+def test_stop_and_callback(loss, start, line):
+    refused(TypeError, "a stop criterion was expected, got 3", loss, start, line, epochs=1, stop=3)
+    refused(ValueError, "no optimality is measured in training: stop by", loss, start, line, epochs=1, stop=rv.Optimality(0.1))
+    refused(ValueError, "no step is measured", loss, start, line, epochs=1, stop=rv.SmallStep(0.1) | rv.Target(0.1))
+    refused(TypeError, "callback must be a function of the row of an epoch, got 3", loss, start, line, epochs=1, callback=3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ravine.core.function import Function
-from ravine.training.batches import Held, Streamed
+from ravine.training.batches import SECONDS_TO_STACK, Held, Streamed
 
 
 def nothing(params, batch):
@@ -144,3 +144,22 @@ def test_a_resumed_run_skips_what_it_has_seen():
         problem, good_for = feed(seen)
         assert good_for >= 1
         assert np.asarray(problem.batch(jnp.int32(seen))["number"]).tolist() == whole[seen]
+
+
+def test_slow_batches_are_stacked_for_a_quarter_of_a_second_only(monkeypatch):
+    """In powers of two, so that few lengths compile; the batches are those of the iterable."""
+    clock = [0.0]
+    monkeypatch.setattr("ravine.training.batches.time.perf_counter", lambda: clock[0])
+
+    def slow():
+        for i in range(100):
+            clock[0] += SECONDS_TO_STACK / 5
+            yield {"number": np.full(3, i, np.int32)}
+
+    feed = Streamed(Function(nothing), slow(), None, epochs=None, steps=100)
+    feed.example()
+    counts, k = [], 0
+    while k < 100:
+        counts.append(feed(k)[1])
+        k += counts[-1]
+    assert counts == [8] * 12 + [4]

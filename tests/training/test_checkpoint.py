@@ -107,3 +107,21 @@ def test_ctrl_c_ends_the_run_with_a_result_that_goes_on(loss, start, line, tmp_p
     assert broken.status is rv.Status.INTERRUPTED
     assert int(broken.nit) == 8
     same_run(rv.train(loss, start, line, "adam", batch_size=16, epochs=6), rv.train(loss, start, line, "adam", **keywords))
+
+
+def test_other_batches_are_refused(loss, start, line, tmp_path):
+    x, y = line
+    saved = tmp_path / "run.npz"
+    rv.train(loss, start, line, "adam", batch_size=16, epochs=2, checkpoint=saved)
+    for data, size in ((line, 32), ((x[:32], y[:32]), 16), ([line], None)):
+        with pytest.raises(ValueError, match="was saved with batches of 16 out of 64 examples and this run has batches of"):
+            rv.train(loss, start, data, "adam", batch_size=size, epochs=3, checkpoint=saved)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_validation_may_come_and_go(loss, start, line, tmp_path, before):
+    keywords = {"batch_size": 16, "checkpoint": tmp_path / "run.npz"}
+    rv.train(loss, start, line, "adam", epochs=2, validation=line if before else None, **keywords)
+    on = rv.train(loss, start, line, "adam", epochs=4, validation=None if before else line, **keywords)
+    assert np.isfinite(on.history["validation_loss"]).tolist() == [before, before, not before, not before]
+    assert on.best.fun == np.min(on.history["loss" if before else "validation_loss"][2:])

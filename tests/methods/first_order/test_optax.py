@@ -73,6 +73,10 @@ def test_the_state_is_a_pytree_that_optax_can_look_into():
         optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9)),
         optax.chain(optax.add_decayed_weights(1e-3), rv.Momentum(0.05, 0.9)),
         optax.adam(optax.cosine_decay_schedule(0.2, 60)),
+        # These ask for the value, the gradient or the function itself.
+        optax.lbfgs(),
+        optax.polyak_sgd(1.0),
+        optax.chain(rv.Adam(5e-2), optax.contrib.reduce_on_plateau(cooldown=10)),
     ],
 )
 def test_any_optax_transformation_trains(transformation):
@@ -85,6 +89,20 @@ def test_any_optax_transformation_trains(transformation):
 
     r = rv.train(fit, jnp.zeros(3), (x, y), transformation, batch_size=32, epochs=15, key=0)
     assert r.fun < 0.5 * np.mean(y**2)
+
+
+def test_a_line_search_of_optax_asks_the_function():
+    def quartic(x):
+        return jnp.sum((x - 1.0) ** 4)
+
+    r = rv.minimize(quartic, jnp.zeros(3), method=optax.lbfgs(), stop=rv.MaxSteps(5))
+    theirs, state = jnp.zeros(3), optax.lbfgs().init(jnp.zeros(3))
+    for _ in range(5):
+        f, g = jax.value_and_grad(quartic)(theirs)
+        with jax.numpy_dtype_promotion("standard"):
+            u, state = optax.lbfgs().update(g, state, theirs, value=f, grad=g, value_fn=quartic)
+        theirs = optax.apply_updates(theirs, u)
+    np.testing.assert_allclose(r.x, theirs, rtol=1e-12)
 
 
 def test_train_with_optax_s_adam_is_train_with_ours():
