@@ -108,7 +108,8 @@ def gradient_noise(
     n = examples(data)
     if batch_sizes is None:
         batch_sizes = [4**i for i in range(32) if 4**i <= n]
-    batch_sizes = (batch_sizes,) if is_whole(batch_sizes) else batch_sizes
+    if not isinstance(batch_sizes, Sequence):
+        batch_sizes = (batch_sizes,)
     if not batch_sizes or not all(is_whole(B) and B >= 1 for B in batch_sizes):
         raise ValueError(f"batch_sizes must be whole numbers of at least 1, got {batch_sizes!r}")
     if not is_whole(draws) or draws < 1:
