@@ -321,9 +321,9 @@ def strip(
         for n, v in enumerate(good):
             # Seeds that coincide stand one beside the other.
             same = int((np.abs(x(good[:n]) - x(v)) < 4).sum())
-            at = h + (0, -5, 5, -9, 9)[same % 5]
+            at = h + (0, -6, 6, -9, 9)[same % 5]
             shape += (
-                f'<circle class="dot" cx="{_short(float(x(v)))}" cy="{at}" r="5"><title>{escape(name)}: {v:.4g}</title></circle>'
+                f'<circle class="dot" cx="{_short(float(x(v)))}" cy="{at}" r="4"><title>{escape(name)}: {v:.4g}</title></circle>'
             )
         shape += "".join(
             f'<path class="miss" d="M{width - 50 + 13 * i - 6 * (len(costs) - len(good) - 1)} {h - 4}l8 8m0-8l-8 8"/>'
