@@ -198,6 +198,9 @@ class Comparison:
             f"{best.expected('iteration', self.target):,.0f} iterations "
             f"({best.expected('work', self.target):,.3g} {self.work_unit}, {_seconds(cost)})"
         )
+        left = best.reached(self.target) - best.held(self.target)
+        if left:
+            text += f", but left it again{f' on {left}' if n > 1 else ''}"
         others = [e for e in self.entries[1:] if e.reached(self.target)]
         if not others:
             return text + "; no other method reached it."

@@ -16,6 +16,7 @@ import numpy as np
 
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
+from ravine.compare.sweep import Sweep
 from ravine.compare.turn import SECONDS, TURN, compiled, next_chunk
 from ravine.core import driver, work
 from ravine.core.choice import as_method
@@ -87,7 +88,7 @@ class FunctionRace:
         return Running(self, contender, steps, seconds, stopped)
 
 
-class Running:
+class Running(Sweep):
     """One method: all its step sizes and starts, and afterwards its pace alone on the machine."""
 
     def __init__(self, race: FunctionRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
@@ -120,22 +121,8 @@ class Running:
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)
         self.points = carries.state
-        self.chosen = self._choose()
-        self.pace: list[float] = []
-
-    def _choose(self) -> int:
-        of_tuning = self.loss[: len(self.race.tuning_seeds)]  # (seeds, step sizes, iterations)
-        target = self.race.problem.target
-        reached = (of_tuning <= (-np.inf if target is None else target)).any(-1)
-        first = np.where(reached, (of_tuning <= (-np.inf if target is None else target)).argmax(-1), 0)
-        final = np.where(np.isfinite(of_tuning[..., -1]), of_tuning[..., -1], np.inf)
-        self.grid_loss = np.median(final, 0)
-        missed, mean_first = (~reached).sum(0), first.sum(0) / np.maximum(reached.sum(0), 1)
-        return min(range(len(self.lrs)), key=lambda i: (missed[i], mean_first[i], self.grid_loss[i]))
-
-    @property
-    def lr(self) -> float | None:
-        return float(self.lrs[self.chosen]) if self.contender.tuned else None
+        self.choose(self.loss[: len(race.tuning_seeds)], race.problem.target)
+        self.pace = []
 
     @property
     def words(self) -> str:
@@ -184,20 +171,7 @@ class Running:
                     status=Status(int(self.status[j, i]) or Status.MAX_SECONDS).name,
                 )
             )
-        edge = ""
-        if self.contender.tuned and len(self.lrs) > 2:
-            edge = {0: "smallest", len(self.lrs) - 1: "largest"}.get(i, "")
-        return Entry(
-            name=self.contender.name,
-            setting=self.contender.setting(None if self.lr is None else float(f"{self.lr:.3g}")),
-            step_size=self.lr,
-            grid=np.asarray(self.lrs, np.float64) if self.contender.tuned else np.zeros(0),
-            grid_loss=self.grid_loss if self.contender.tuned else np.zeros(0),
-            edge=edge,
-            curves=tuple(curves),
-            seconds_per_iteration=pace,
-            seconds_compile=self.seconds_compile,
-        )
+        return self.entered(curves, pace)
 
     def _validation(self, j: int, i: int, rows: int) -> dict[str, np.ndarray]:
         """The measures at the last point; what they were on the way was not recorded."""

@@ -21,6 +21,7 @@ import numpy as np
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, with_step_size
 from ravine.compare.one_of import OneOf, WholeGradient
+from ravine.compare.sweep import Sweep
 from ravine.compare.turn import TURN, compiled, run
 from ravine.core import driver
 from ravine.core.choice import as_method
@@ -113,7 +114,7 @@ def _elementwise(given: Any) -> bool:
     return isinstance(given, Rule) and given.scope == "element"
 
 
-class Running:
+class Running(Sweep):
     """One method: its sweep, and afterwards its pace alone on the machine."""
 
     def __init__(self, race: TrainingRace, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]):
@@ -143,8 +144,8 @@ class Running:
         self.status = np.asarray(carries.status)
         self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
-        self.chosen = self._choose()
-        self.pace: list[float] = []
+        self.choose(np.moveaxis(self.loss[:, : len(race.tuning_seeds)], 0, -1), race.problem.target)
+        self.pace = []
 
     def _epoch(self, carries: Any, e: int, call: Callable[..., Any] = run) -> Any:
         race, how = self.race, {"tuned": self.contender.tuned, "layout": self.layout, "steps": self.race.steps}
@@ -153,22 +154,6 @@ class Running:
 
     def _look(self, carries: Any, call: Callable[..., Any] = run) -> Any:
         return call(look, self.race.measure, carries.state.x, self.race.data, self.race.validation, layout=self.layout)
-
-    def _choose(self) -> int:
-        """By the work to the target on the tuning seeds, then by the final loss."""
-        of_tuning = self.loss[:, : len(self.race.tuning_seeds)]
-        target = -np.inf if self.race.problem.target is None else self.race.problem.target
-        reached = (of_tuning <= target).any(0)
-        first = np.where(reached, (of_tuning <= target).argmax(0), np.inf)
-        final = np.where(np.isfinite(of_tuning[-1]), of_tuning[-1], np.inf)
-        self.grid_loss = np.median(final, 0)
-        missed = (~reached).sum(0)
-        mean_first = np.where(reached, first, 0).sum(0) / np.maximum(reached.sum(0), 1)
-        return min(range(len(self.lrs)), key=lambda i: (missed[i], mean_first[i], self.grid_loss[i]))
-
-    @property
-    def lr(self) -> float | None:
-        return float(self.lrs[self.chosen]) if self.contender.tuned else None
 
     @property
     def words(self) -> str:
@@ -219,20 +204,7 @@ class Running:
                     status=Status(int(self.status[j, i]) or Status.MAX_STEPS).name,
                 )
             )
-        edge = ""
-        if self.contender.tuned and len(self.lrs) > 2:
-            edge = {0: "smallest", len(self.lrs) - 1: "largest"}.get(i, "")
-        return Entry(
-            name=self.contender.name,
-            setting=self.contender.setting(None if self.lr is None else float(f"{self.lr:.3g}")),
-            step_size=self.lr,
-            grid=np.asarray(self.lrs, np.float64) if self.contender.tuned else np.zeros(0),
-            grid_loss=self.grid_loss if self.contender.tuned else np.zeros(0),
-            edge=edge,
-            curves=tuple(curves),
-            seconds_per_iteration=pace,
-            seconds_compile=self.seconds_compile,
-        )
+        return self.entered(curves, pace)
 
 
 @partial(jax.jit, static_argnames=("tuned", "layout"))

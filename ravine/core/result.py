@@ -53,6 +53,12 @@ class Result:
         method: as used; given: as asked for; why: the reason of a choice by "auto".
         remark: a sentence that the method adds to the message.
         seconds: see `Seconds`; zeros under `jit`.
+
+    Example:
+        >>> import jax.numpy as jnp, ravine as rv
+        >>> r = rv.minimize(lambda x: jnp.sum((x - 3.0) ** 2), jnp.zeros(2), method="bfgs", history="f")
+        >>> r.success, r.status.name, r["x"].tolist(), len(r.history["f"]), r.work
+        (True, 'CONVERGED', [3.0, 3.0], 3, {'f': 3, 'g': 3})
     """
 
     x: Any

@@ -18,6 +18,10 @@ class Status(enum.IntEnum):
     | STALLED | steps became tiny away from a solution | no |
     | BREAKDOWN | the method's own assumption failed; the message says which | no |
     | MAX_STEPS, MAX_SECONDS, INTERRUPTED | a budget ended it; best-so-far is returned, it can be resumed | no |
+
+    Example:
+        >>> Status.PRECISION.success, Status.STALLED.success
+        (True, False)
     """
 
     RUNNING = 0

@@ -2,6 +2,13 @@
 
 A criterion is a record whose tolerances are traced, so another tolerance never recompiles. It answers with the status that the run
 gets, and says on the host, in words and with the numbers, why.
+
+>>> import jax.numpy as jnp, ravine as rv
+>>> rv.Target(0.1) | rv.MaxSeconds(60)
+Either(left=Target(value=0.1), right=MaxSeconds(seconds=60))
+>>> r = rv.minimize(lambda x: jnp.sum(x**2), jnp.ones(2), method="bfgs", stop=rv.SmallStep(1.0) & rv.MaxSteps(1))
+>>> r.status.name, r.nit
+('STALLED', 1)
 """
 
 from __future__ import annotations

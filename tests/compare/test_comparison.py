@@ -62,6 +62,8 @@ def test_the_verdict_does_not_say_more_than_was_seen(three):
     one = comparison([entry("adam", [curve([2, 0.5, 0.01])])])
     assert said(one).startswith("Take Adam(0.1): it reached 0.1 after 20 iterations")
     assert said(one, target=None).startswith("Take Adam(0.1): it came lowest, to 0.01 in 3 epochs")
+    left = comparison([entry("adam", [curve([2, 0.05, 0.01 + 0.5 * s]) for s in (0, 1)])])
+    assert "epochs, 10 ms), but left it again on 1; no other method" in said(left)
     broken = comparison([entry("lion", [curve([2, np.nan])])])
     assert said(broken).startswith("No method ended at a finite value in 3 epochs")
     assert said(broken, target=None).startswith("No method ended at a finite value in 3 epochs")

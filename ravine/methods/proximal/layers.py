@@ -13,6 +13,7 @@ for every patch of its input.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -124,7 +125,10 @@ def check(tau: Any, solver: str) -> None:
 
     Raises:
         ValueError: one of these.
+        TypeError: τ is no number.
     """
+    if not isinstance(tau, numbers.Real | np.ndarray | jax.Array):
+        raise TypeError(f"tau must be a number greater than 0, got {tau!r}")
     if not isinstance(tau, jax.core.Tracer) and not np.all(np.asarray(tau) > 0):
         raise ValueError(f"tau must be greater than 0, got tau={tau}")
     parse_solver(solver)

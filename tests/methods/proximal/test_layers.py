@@ -164,6 +164,8 @@ def test_refusals():
     for tau in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="tau must be greater than 0"):
             rv.prox_linear(A, W, tau=tau)
+    with pytest.raises(TypeError, match="tau must be a number greater than 0, got 'large'"):
+        rv.prox_linear(A, W, tau="large")
     with pytest.raises(ValueError, match="solver must be"):
         rv.prox_conv(jnp.ones((2, 5, 5, 2)), jnp.ones((3, 3, 2, 2)), solver="lu")
     with pytest.raises(ValueError, match=r"needs A \(…, n\), W \(n, m\)"):
