@@ -41,7 +41,11 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of the `ravine` command."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    try:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        code = _say_interrupted()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -53,12 +57,10 @@ def run(arguments: list[str]) -> int:
     except cyclopts.CycloptsError:  # said on the console already
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _say_interrupted()
     except Exception as error:
         if _interrupted(error):
-            print("interrupted", file=sys.stderr)
-            return 130
+            return _say_interrupted()
         if type(error).__name__ == "UserError":
             return _show_user_error(error.__cause__ or error, str(error))
         if _users_frames(error):
@@ -68,6 +70,11 @@ def run(arguments: list[str]) -> int:
             return 2
         raise
     return code if isinstance(code, int) else 0
+
+
+def _say_interrupted() -> int:
+    print("interrupted", file=sys.stderr)
+    return 130
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -85,7 +92,12 @@ def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
 def _show_user_error(error: BaseException, what: str = "your code raised an error") -> int:
     print(f"ravine: {what}", file=sys.stderr)
     sys.stderr.writelines(traceback.format_list(_users_frames(error)))
-    sys.stderr.writelines(traceback.format_exception_only(error))
+    if isinstance(error, SyntaxError):
+        sys.stderr.writelines(traceback.format_exception_only(error))
+    else:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    if type(error).__name__.startswith("Tracer"):
+        print("JAX traces this function: write jax.numpy for numpy, and jnp.where or jax.lax.cond for if", file=sys.stderr)
     return 1
 
 

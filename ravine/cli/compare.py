@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shlex
 import sys
 import tempfile
@@ -37,7 +38,7 @@ def compare(
     problem
         A built-in name (see `ravine list problems`), `module:attr` or `file.py:attr`, with values in brackets: "rosenbrock[n=10]".
     methods
-        Names ("adam", "adam[b1=0.8]"), families ("first_order"); all that fit if not given.
+        Names ("adam", "adam[b1=0.8]"), families ("first_order"), with spaces or commas between; all that fit if not given.
     budget
         The same for each method: 20epochs, 1000steps, or 60s for the whole race.
     seeds
@@ -74,7 +75,8 @@ def compare(
         jax.config.update("jax_enable_x64", True)
     called = pathlib.Path(sys.argv[0]).stem in ("ravine", "__main__")
     command = shlex.join(["ravine", *sys.argv[1:]]) if called else "ravine compare"
-    outcome = race(problem, methods, budget=budget, seeds=seeds, target=target, trials=trials, tell=say, command=command)
+    named = None if methods is None else [name for text in methods for name in re.split(r",(?![^\[]*\])", text) if name]
+    outcome = race(problem, named, budget=budget, seeds=seeds, target=target, trials=trials, tell=say, command=command)
     folder = out or pathlib.Path(f"compare-{_safe(outcome.problem)}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder)
     if json:

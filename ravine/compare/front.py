@@ -21,6 +21,7 @@ from ravine.compare.race_functions import FunctionRace
 from ravine.compare.race_systems import SystemRace, suitable
 from ravine.compare.race_training import TrainingRace
 from ravine.core.driver import Interrupt
+from ravine.core.flat import Layout, as_arrays
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
@@ -84,7 +85,9 @@ def compare(
     kind = described.kind if described.kind != "loss" or batched else "batch"
     if methods is None and kind == "system":
         methods = suitable(described)
-    start = described.start(jax.random.key(0)) if methods is None else ()
+    start = () if kind == "system" else as_arrays(described.start(jax.random.key(0)))
+    if kind != "system":
+        Layout.leafwise(start, "x0" if described.init is None else "init(key)")  # refuses what are no parameters
     racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)))
     steps, epochs, seconds = _budget(budget, described)
     share = seconds / len(racing) if np.isfinite(seconds) else seconds
@@ -198,7 +201,8 @@ class _Sweep:
             running: Any = self.races.training.run(contender, self.epochs, self.share, self.stopped)
         else:
             running = self.races.plain.run(contender, self.steps, self.share, self.stopped)
-        self.say(f"  {contender.setting(running.lr)}: {running.words} [{time.perf_counter() - t:.1f} s]")
+        words = "cut short" if running.cut else running.words
+        self.say(f"  {contender.setting(running.lr)}: {words} [{time.perf_counter() - t:.1f} s]")
         return running
 
 

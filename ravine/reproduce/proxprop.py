@@ -79,7 +79,8 @@ class Experiment:
         save_every: the least seconds between two saved states of a run that is not complete.
 
     Raises:
-        ValueError: an unknown network or run, not one pace a run, a train_size that is not between a batch and all there are.
+        ValueError: an unknown network or run, no seeds or epochs, not one pace a run, a train_size not between a batch and all
+            there are.
     """
 
     folder: pathlib.Path
@@ -98,6 +99,9 @@ class Experiment:
             raise ValueError(f"network is one of {', '.join(NETWORKS)}; got {self.network!r}")
         if self.pace is not None and len(self.pace) != len(self.runs):
             raise ValueError(f"pace is the seconds of an epoch for each of {', '.join(self.runs)}; got {len(self.pace)} numbers")
+        for name in ("seeds", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {getattr(self, name)}")
         for run in self.runs:
             method_of(self.network, run)
 

@@ -88,6 +88,23 @@ def test_a_folder_in_which_nothing_can_be_made_is_told_before_the_race(named, tm
     assert "racing" not in captured.out
 
 
+def test_methods_may_be_written_with_commas(tmp_path, capsys):
+    few = ["--budget", "5steps", "--trials", "2", "--seeds", "1", "-q", "-o", str(tmp_path)]
+    run(["compare", "sphere", "-m", "momentum[beta=0.5,lr=0.1],sgd", "adam[lr=0.1]", *few])
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("momentum", "sgd", "adam"))
+
+
+def test_a_function_that_jax_cannot_trace_is_told_the_cure(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("import ravine as rv\n\ndef f(x):\n    return x if x > 0 else -x\n\nproblem = rv.Problem(fun=f, x0=1.0)\n")
+    assert run(["compare", str(file), *QUICK, "-o", str(tmp_path / "out")]) == 1
+    text = capsys.readouterr().err
+    assert "return x if x > 0 else -x" in text
+    assert "jnp.where or jax.lax.cond for if" in text
+    assert "JAX has removed" not in text
+
+
 def test_a_syntax_error_shows_the_line(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("x0 = 1.0\nproblem = (x0\n")

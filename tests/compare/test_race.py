@@ -154,6 +154,7 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.compare("digits_mlp[target=low]"), r"target must be a number, such as 0.05; got 'low'"),
         (lambda: rv.compare("sphere", seeds=0), r"seeds must be a whole number of at least 1, got 0"),
         (lambda: rv.compare("sphere[n=0]"), r"n"),
+        (lambda: rv.compare(rv.Problem(fun=len, x0={})), r"x0 has no parameters: it is an empty tree"),
         (lambda: rv.compare("rosenbrock[m=3]"), r"problem 'rosenbrock' has no parameter 'm'"),
         (lambda: rv.compare("sphere", []), r"no methods to race"),
         (lambda: rv.Problem(name="p", x0=0.0), r"give exactly one of fun, residual, loss and A, not none.*problem = rv.Problem\("),

@@ -80,6 +80,9 @@ def test_the_picture_and_the_table(tmp_path):
     assert all(words in picture for words in ("epochs", "seconds of training", "validation accuracy", "ProxProp (cg3)"))
     paced = lines(dataclasses.replace(plan, pace=(2.0, 3.0)), "seconds", "train_loss")
     assert [line.x.tolist() for line in paced] == [[0, 2], [0, 3]]
+    for nothing in ({"seeds": 0}, {"epochs": 0}):
+        with pytest.raises(ValueError, match="must be a whole number of at least 1, got 0"):
+            dataclasses.replace(plan, **nothing)
     with pytest.raises(ValueError, match="pace is the seconds of an epoch for each of backprop, cg3; got 1 numbers"):
         dataclasses.replace(plan, pace=(2.0,))
     assert text in (plan.folder / "figure.html").read_text()
