@@ -94,7 +94,7 @@ class SystemRun:
         counts = np.asarray(carry.history["work"], np.float64)[: n + 1]
         self.products = counts[:, work.NAMES.index("av")] + counts[:, work.NAMES.index("atv")]
         self.status = Status(int(carry.status) or Status.MAX_SECONDS).name
-        self.remark = method.inner.explain(carry.state.inner, n + 1)
+        self.remark = method.inner.diagnosis(problem, carry.state.inner, n + 1)[0]
         self.setups: list[float] = []
         self.pace: list[float] = []
 

@@ -102,7 +102,8 @@ class Result:
             return "not known while tracing"
         if np.ndim(self.code):
             names, n = np.unique(np.asarray(self.code), return_counts=True)
-            return ", ".join(f"{Status(int(s)).name}: {int(c)}" for s, c in zip(names, n, strict=True))
+            text = ", ".join(f"{Status(int(s)).name}: {int(c)}" for s, c in zip(names, n, strict=True))
+            return f"{text}. {self.remark}" if self.remark else text
         status = Status(int(self.code))
         text = f"{status.name}: {SENTENCES[status]}"
         reason = self._reason(status)

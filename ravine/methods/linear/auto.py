@@ -76,8 +76,9 @@ def choose(A: Operator, preconditioned: bool = False) -> Choice:
         return Choice("lu", f"{what}: its blocks are factored, lu", otherwise="lsmr")
     symmetric = is_symmetric(A)
     known = {True: "symmetric", False: "not symmetric", None: "of unknown symmetry"}[symmetric]
-    if isinstance(A, Dense):
-        memory = f"{A.array.nbytes / 2**20:.3g} MiB"
+    entries = A.inner if isinstance(A, Realified) else A
+    if isinstance(entries, Dense):
+        memory = f"{entries.array.nbytes / 2**20:.3g} MiB"
         if preconditioned:
             return Choice("gmres", f"{what}, with a preconditioner: gmres")
         if symmetric and not is_traced(A) and bool(jnp.all(A.diagonal() > 0)):

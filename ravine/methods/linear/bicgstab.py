@@ -98,5 +98,5 @@ class BiCGStab(Preconditioned):
     def verdict(self, problem: LinearSystem, s: BiCGStabState) -> Any:
         return jnp.where(s.failures < 2, jnp.int32(Status.RUNNING), broken(jnp.isfinite(s.f)))
 
-    def explain(self, s: BiCGStabState, k: int) -> str:
-        return "" if s.failures < 2 else "The recurrence broke down twice in a row: take GMRES() or a preconditioner."
+    def diagnosis(self, problem: LinearSystem, s: BiCGStabState, k: int) -> tuple[str, dict[str, Any]]:
+        return "" if s.failures < 2 else "The recurrence broke down twice in a row: take GMRES() or a preconditioner.", {}

@@ -3,7 +3,8 @@
 Krylov methods carry r by a recurrence that drifts from b − A x. When the carried residual is within the tolerance, the method is
 started afresh at its point, which computes b − A x. If that is within the tolerance too, the run has converged; if not, it goes on
 from there. STALLED (or PRECISION, where the residual is what rounding in A x leaves) is said when such a restart gains less than
-half, or when the residual has not fallen for 2n + 100 steps.
+half, or when the residual has not fallen for 2n + 100 steps. Nor is a method believed that says it cannot go on: where the
+recomputed residual is what rounding leaves, it is PRECISION.
 """
 
 from __future__ import annotations
@@ -57,10 +58,17 @@ class Certified(Method):
         new = inner.step(problem, s.inner)
         limit = self.tol * inner.scale(problem, new)
         near = inner.accepted(new) & (inner.optimality(problem, new) <= limit)
+        broken = jnp.bool_(inner.carries_residual) & (inner.verdict(problem, new) != Status.RUNNING)
+        f = inner.value(new)
         if inner.carries_residual:
             # Right-hand sides side by side: checked together, when one of them asks, so that the others need not pay every step.
-            ask = near if self.axis is None else lax.pmax(near.astype(jnp.int32), self.axis) > 0
-            new = work.cond(ask, lambda n: _where(near, inner.init(problem, inner.point(n)), n), lambda n: n, new)
+            ask = near | broken if self.axis is None else lax.pmax((near | broken).astype(jnp.int32), self.axis) > 0
+
+            def check(n: Any) -> Any:
+                fresh = inner.init(problem, inner.point(n))
+                return _where(near, fresh, n), inner.value(fresh)
+
+            new, f = work.cond(ask, check, lambda n: (n, f), new)
         e = inner.optimality(problem, new)
         fell = e < 0.99 * s.least
         since = jnp.where(fell, 0, s.since + 1)
@@ -68,8 +76,8 @@ class Certified(Method):
         stuck = stuck | (since > 2 * problem.A.shape[1] + 100)
         if not inner.carries_residual:
             stuck = stuck | ~inner.accepted(new)
-        stuck = stuck & (e > limit)
-        status = lax.cond(stuck, lambda n: _why(problem, inner.point(n), inner.value(n)), lambda n: jnp.int32(Status.RUNNING), new)
+        stuck = (stuck & (e > limit)) | broken
+        status = lax.cond(stuck, lambda n: _why(problem, inner.point(n), f), lambda n: jnp.int32(Status.RUNNING), new)
         return CertifiedState(new, jnp.where(near, e, s.checked), jnp.minimum(e, s.least), since, status)
 
     def point(self, s: CertifiedState) -> Any:

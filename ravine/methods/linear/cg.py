@@ -7,8 +7,10 @@
     β  = r⁺ᵀz⁺ / rᵀz
     p⁺ = z⁺ + β p
 
-It ends in n steps in exact arithmetic, and far sooner where the eigenvalues of M A lie in a few clusters. Where pᵀA p ≤ 0, A is not
-positive definite: the run ends with BREAKDOWN and p, a direction of negative curvature, stays in the state.
+It ends in n steps in exact arithmetic, and far sooner where the eigenvalues of M A lie in a few clusters. Where pᵀA p < 0, A is not
+positive definite; where pᵀA p = 0, A is singular (or indefinite) and b not in its range. Either way the run ends with BREAKDOWN
+and p stays in the state. Rounding seldom leaves a zero: what counts is q = pᵀA p / pᵀM⁻¹p, which lies between the eigenvalues of
+M A, beside the largest q that was met. As r⁺ is orthogonal to p, pᵀM⁻¹p = r⁺ᵀz⁺ + β² (pᵀM⁻¹p)⁻, which costs nothing.
 
 [1] M. R. Hestenes, E. Stiefel, "Methods of conjugate gradients for solving linear systems", J. Res. NBS 49 (1952) 409.
 [2] Y. Saad, "Iterative Methods for Sparse Linear Systems", SIAM (2003), algorithms 6.18 and 9.1.
@@ -23,11 +25,12 @@ import jax.numpy as jnp
 from ravine.core.problem import LinearSystem
 from ravine.core.pytree import part
 from ravine.core.status import Status
-from ravine.methods.linear.krylov import Preconditioned, broken, norm
+from ravine.methods.linear.krylov import Preconditioned, broken, norm, singular
 
 
 class CGState(NamedTuple):
-    """The point, ‖r‖, the residual r = b − A x, the direction p, rᵀz, and the curvature pᵀA p of the last direction tried."""
+    """The point, ‖r‖, r = b − A x, the direction p, rᵀz, the curvature pᵀA p of the last direction tried, pᵀM⁻¹p, the largest q,
+    and whether the step was good."""
 
     x: Any
     f: Any
@@ -35,6 +38,9 @@ class CGState(NamedTuple):
     p: Any
     rz: Any
     curvature: Any
+    length: Any
+    largest: Any
+    good: Any
 
 
 class CG(Preconditioned):
@@ -55,25 +61,42 @@ class CG(Preconditioned):
     def init(self, problem: LinearSystem, x: Any) -> CGState:
         r = problem.residual(x)
         z = self.M(r)
-        return CGState(x, norm(r), r, z, jnp.vdot(r, z), jnp.ones((), r.dtype))
+        rz = jnp.vdot(r, z)
+        known = self.preconditioner is None and problem.norm is not None
+        largest = (problem.norm / r.size**0.5).astype(r.dtype) if known else jnp.zeros((), r.dtype)  # ‖A‖_F / √n ≤ ‖A‖₂
+        return CGState(x, norm(r), r, z, rz, jnp.ones((), r.dtype), rz, largest, jnp.bool_(True))
 
     def step(self, problem: LinearSystem, s: CGState) -> CGState:
         Ap = problem.product(s.p)
         curvature = jnp.vdot(s.p, Ap)
-        good = curvature > 0
+        q = curvature / s.length
+        largest = jnp.maximum(s.largest, q)
+        good = q > jnp.finfo(q.dtype).eps * largest
         t = jnp.where(good, s.rz / curvature, 0)
         x = s.x + t * s.p
         r = s.r - t * Ap
         z = self.M(r)
         rz = jnp.vdot(r, z)
-        p = jnp.where(good, z + (rz / s.rz) * s.p, s.p)
-        return CGState(x, jnp.where(good, norm(r), s.f), r, p, rz, curvature)
+        beta = rz / s.rz
+        p = jnp.where(good, z + beta * s.p, s.p)
+        f = jnp.where(good, norm(r), s.f)
+        return CGState(x, f, r, p, rz, curvature, jnp.where(good, rz + beta**2 * s.length, s.length), largest, good)
 
     def accepted(self, s: CGState) -> Any:
-        return s.curvature > 0
+        return s.good
 
     def verdict(self, problem: LinearSystem, s: CGState) -> Any:
-        return jnp.where(s.curvature > 0, jnp.int32(Status.RUNNING), broken(jnp.isfinite(s.curvature)))
+        return jnp.where(s.good, jnp.int32(Status.RUNNING), broken(jnp.isfinite(s.curvature)))
 
-    def explain(self, s: CGState, k: int) -> str:
-        return f"A is not positive definite: negative curvature found at step {k}." if s.curvature <= 0 else ""
+    def diagnosis(self, problem: LinearSystem, s: CGState, k: int) -> tuple[str, dict[str, Any]]:
+        if s.good:
+            return "", {}
+        if not s.length > 0:
+            return "The preconditioner is not positive definite: rᵀM r ≤ 0.", {}
+        flat = jnp.abs(s.curvature) <= 100 * jnp.finfo(s.f.dtype).eps * s.largest * s.length
+        found = singular(problem, s.p) if flat else None
+        v = s.p / norm(s.p)
+        bend = float(jnp.vdot(v, problem.A.mv(v)))
+        if found or not bend < 0:
+            return found or ("A is not positive definite: pᵀA p = 0 though A p is not 0.", {})
+        return f"A is not positive definite: negative curvature found at step {k}, vᵀA v = {bend:.2g}.", {"negative_curvature": v}

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ravine.core.problem import LinearSystem
 from ravine.core.pytree import part, static, substitute
@@ -19,7 +18,7 @@ from ravine.core.status import Status
 from ravine.core.work import count
 from ravine.math.operators import Operator
 from ravine.methods.linear.factor import Factor, factor
-from ravine.methods.linear.krylov import LinearMethod, norm
+from ravine.methods.linear.krylov import LinearMethod, norm, singular
 
 
 class DirectState(NamedTuple):
@@ -66,14 +65,15 @@ class Direct(LinearMethod):
         )
 
     def step(self, problem: LinearSystem, s: DirectState) -> DirectState:
-        F: Any = self.factors if s.factors is None else s.factors
-        x = s.x + F.mv(s.r.astype(F.dtype)).astype(s.x.dtype)
+        F = self._factors(s)
+        delta = F.mv(s.r.astype(F.dtype)).astype(s.x.dtype)
+        x = s.x + delta
         r = problem.residual(x)
         f, normal = norm(r), self._normal(problem, r)
         good = normal < s.normal  # a refinement that gains nothing is not taken
         new = DirectState(x, f, r, normal, s.factors, s.rcond, jnp.bool_(True), good)
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, s._replace(tried=jnp.bool_(True)))._replace(
-            good=good, rcond=jnp.where(jnp.isfinite(f), s.rcond, 0)
+            good=good, rcond=jnp.where(jnp.isfinite(f), jnp.minimum(s.rcond, F.rcond_shown(s.r, delta)), 0)
         )
 
     def _normal(self, problem: LinearSystem, r: Any) -> Any:
@@ -83,26 +83,20 @@ class Direct(LinearMethod):
         return s.good
 
     def verdict(self, problem: LinearSystem, s: DirectState) -> Any:
-        singular = s.tried & ~(s.rcond > self._limit(s))
+        singular = s.tried & ~(s.rcond > self._factors(s).rounding())
         return jnp.where(singular, jnp.int32(Status.BREAKDOWN), jnp.int32(Status.RUNNING))
 
-    def _limit(self, s: DirectState) -> Any:
-        F: Any = self.factors if s.factors is None else s.factors
-        return min(F.shape) * float(jnp.finfo(F.dtype).eps)
-
-    def explain(self, s: DirectState, k: int) -> str:
-        if bool(s.rcond > self._limit(s)):
-            return ""
-        return f"A is singular to working precision: the least pivot is {float(s.rcond):.1g} of the largest."
+    def _factors(self, s: DirectState) -> Any:
+        return self.factors if s.factors is None else s.factors
 
     def findings(self, s: DirectState) -> dict[str, Any]:
-        """rcond and, for a singular square A, a unit vector v with A v ≈ 0, by one step of inverse iteration."""
-        F: Any = self.factors if s.factors is None else s.factors
-        found: dict[str, Any] = {"rcond": s.rcond}
-        if isinstance(s.rcond, jax.core.Tracer) or np.ndim(s.rcond) or F.shape[0] != F.shape[1] or s.rcond > self._limit(s):
-            return found
-        v = jnp.asarray(np.random.default_rng(0).standard_normal(F.shape[0]), F.dtype)
-        for _ in range(2):
-            v = F.mv(v)
-            v = v / norm(v)
-        return {**found, "null_direction": v} if bool(jnp.all(jnp.isfinite(v))) else found
+        return {"rcond": s.rcond}
+
+    def diagnosis(self, problem: LinearSystem, s: DirectState, k: int) -> tuple[str, dict[str, Any]]:
+        F = self._factors(s)
+        if s.rcond > F.rounding():
+            return "", {}
+        sentence = f"A is singular to working precision: the least pivot is {float(s.rcond):.1g} of the largest."
+        m, n = problem.A.shape
+        found = singular(problem, F.null_direction().astype(s.x.dtype)) if m >= n else None
+        return sentence, found[1] if found else {}

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.linalg import lu_solve, solve_triangular
+from scipy import linalg
 from scipy.linalg import get_lapack_funcs
 
 from ravine.core.pytree import part, static
@@ -51,6 +52,28 @@ class Factor(Operator):
     def rcond(self) -> Any:
         """The least pivot over the largest: far below the machine precision where A is singular."""
         return jnp.ones((), self.dtype)
+
+    def rcond_shown(self, r: Any, x: Any) -> Any:
+        """What a solve x = A⁻¹r shows of rcond where no pivots are at hand: 1 / cond A ≤ ‖r‖ / (‖A‖ ‖x‖)."""
+        return 1
+
+    def rounding(self) -> float:
+        """An rcond that rounding alone leaves of a singular A."""
+        return min(self.shape) * float(jnp.finfo(self.dtype).eps)
+
+    def nudged(self) -> Any:
+        """The factors of a matrix as near to A as rounding, where those of A itself divide by zero."""
+        return self
+
+    def null_direction(self) -> Any:
+        """The v of least ‖A v‖ / ‖v‖ for m ≥ n, by inverse iteration with (AᵀA)⁻¹; on the host."""
+        F = self.nudged()
+        v = jnp.asarray(np.random.default_rng(0).standard_normal(self.shape[0]), self.dtype)
+        for _ in range(2):
+            w = F.T.mv(v)
+            v = F.mv(w / jnp.linalg.norm(w))
+            v = v / jnp.linalg.norm(v)
+        return v
 
 
 @partial(jax.jit, static_argnums=2)
@@ -236,6 +259,19 @@ class TridiagonalFactor(Factor):
         below, main, above = self.bands
         return lax.linalg.tridiagonal_solve(below, main, above, b[:, None])[:, 0]
 
+    def _size(self) -> Any:
+        return jnp.max(jnp.sum(jnp.abs(self.bands), 0))
+
+    def rcond_shown(self, r: Any, x: Any) -> Any:
+        return jnp.max(jnp.abs(r)) / (self._size() * jnp.max(jnp.abs(x)))
+
+    def rounding(self) -> float:
+        return 8 * float(jnp.finfo(self.dtype).eps)  # a pivot is the sum of two products, however long the diagonal
+
+    def nudged(self) -> Any:
+        shift = jnp.maximum(jnp.finfo(self.dtype).eps * self._size(), _nothing(self.dtype))
+        return self.replace(bands=self.bands.at[1].add(shift))
+
 
 class BlockFactor(Factor):
     """The blocks, each by LU."""
@@ -271,6 +307,9 @@ class KroneckerFactor(Factor):
 
     def rcond(self) -> Any:
         return self.left.rcond() * self.right.rcond()
+
+    def nudged(self) -> Any:
+        return self.replace(left=self.left.nudged(), right=self.right.nudged())
 
 
 class _Handle:
@@ -392,6 +431,20 @@ def _cholesky(a: Any) -> Any:
     (potrf,) = get_lapack_funcs(("potrf",), dtype=a.dtype)
     upper, info = potrf(_to_overwrite(a).T, lower=False, overwrite_a=True)
     return jnp.full_like(a, jnp.nan) if info else jnp.asarray(upper.T)
+
+
+def flat_direction(a: Any) -> tuple[int, Any]:
+    """Of a symmetric array that is not positive definite: the first row k whose pivot is not positive, and the unit vector along
+    v = (−A₁₁⁻¹a, 1, 0), A₁₁ the rows and columns before k and a what A has beside them, for which vᵀA v is that pivot."""
+    a = np.asarray(a)
+    (potrf,) = get_lapack_funcs(("potrf",), dtype=a.dtype)
+    upper, info = potrf(a.T, lower=False)
+    k = max(info - 1, 0)
+    v = np.zeros(len(a), a.dtype)
+    v[k] = 1
+    U = upper[:k, :k]
+    v[:k] = -linalg.solve_triangular(U, linalg.solve_triangular(U, a[:k, k], trans=1)) if k else 0
+    return k, jnp.asarray(v / np.linalg.norm(v))
 
 
 def factor(A: Any, kind: str = "lu") -> Factor:

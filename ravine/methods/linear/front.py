@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ravine.core import driver
+from ravine.core import driver, registry
 from ravine.core.choice import as_method
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
@@ -26,6 +26,7 @@ from ravine.math.sparse import swept
 from ravine.methods.linear.as_operator import as_operator
 from ravine.methods.linear.certified import Certified
 from ravine.methods.linear.derivative import attached
+from ravine.methods.linear.krylov import singular
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,8 +267,10 @@ def fitted(method: Any, A: Operator, preconditioner: Any) -> Fit:
     """A and the method made ready for each other: levels for sweeps, a transpose, factors, a preconditioner.
 
     Raises:
-        ValueError: the method is for square A, or takes no preconditioner.
+        ValueError: no such method, or it is for square A, or takes no preconditioner.
     """
+    if isinstance(method, str) and method not in registry.names():
+        raise ValueError(f"unknown method {method!r}{registry.nearest(method, registry.names('linear'))}")
     chosen: Any = as_method(method, LinearSystem)
     name = type(chosen).__name__
     if A.shape[0] != A.shape[1] and not getattr(chosen, "least_squares", False):
@@ -324,30 +327,67 @@ def solved(
         x = together.x
         if differentiable:
             x = jax.vmap(lambda c, x: attached(origin, c, x, (method, tol, stop)))(b.T, x)
-        return dataclasses.replace(together, x=jax.vmap(system.unpack, 0, 1)(x), method=method, given=given, why=why)
+        told = _of_columns(together, A, b, norm, tol)
+        return dataclasses.replace(told, x=jax.vmap(system.unpack, 0, 1)(x), method=method, given=given, why=why)
     whole = Certified(method, tol)
     problem = LinearSystem(A, lax.stop_gradient(b), norm)
     start = jnp.zeros(A.shape[1], b.dtype) if x0 is None else system.pack(x0)
     result = finished(run(whole, problem, start, None, stop, history=history, callback=callback, given=given, why=why), problem)
     x = attached(origin, b, result.x, (method, tol, stop)) if differentiable else result.x
-    return dataclasses.replace(result, x=system.unpack(x), best=result.best._replace(x=system.unpack(result.best.x)), method=method)
+    best = result.best._replace(x=system.unpack(result.best.x))
+    aux = {name: system.unpack(v) if name in DIRECTIONS else v for name, v in result.aux.items()}
+    return dataclasses.replace(result, x=system.unpack(x), best=best, aux=aux, method=method)
+
+
+DIRECTIONS = ("null_direction", "negative_curvature")  # findings that are vectors like x
 
 
 def finished(r: Result, problem: LinearSystem) -> Result:
     """With the true residual as the value, what the method has found out, and its sentence."""
     inner = r.method.inner
     s = r.carry.state.inner
-    changes: dict[str, Any] = {"aux": inner.findings(s)}
-    if not is_traced(r.carry):
-        remark = inner.explain(s, int(r.nit) + 1)
-        changes["remark"] = " ".join(filter(None, (r.remark, remark)))
     residual = r.fun
     if inner.carries_residual:
         residual = true_residual(problem, r.x) if is_traced(r.carry) else _true_residual(problem, r.x)
+    changes: dict[str, Any] = {"aux": inner.findings(s)}
+    if not is_traced(r.carry):
+        remark, found = diagnosis(inner, problem, s, r.status, r.x, float(residual), float(r.method.tol), int(r.nit) + 1)
+        changes["remark"] = " ".join(filter(None, (r.remark, remark)))
+        changes["aux"] |= found
     converged = r.code == Status.CONVERGED
     changes["fun"] = residual
     changes["optimality"] = jnp.where(converged | jnp.bool_(inner.least_squares), r.optimality, residual)
     return dataclasses.replace(r, **changes)
+
+
+def diagnosis(
+    inner: Any, problem: LinearSystem, s: Any, status: Status, x: Any, residual: float, tol: float, k: int
+) -> tuple[str, dict[str, Any]]:
+    """What the method says of its end with step k; a failure on a square A is asked for a null direction that lies at hand."""
+    remark, found = inner.diagnosis(problem, s, k)
+    m, n = problem.A.shape
+    if m != n:
+        return remark, found
+    if status is Status.CONVERGED and residual > tol * float(jnp.linalg.norm(problem.b)):
+        remark = f"b is not in the range of A, which is singular: x is of least ‖b − A x‖ = {residual:.3g}. {remark}".strip()
+    elif not status.success and "null_direction" not in found:
+        tight = 100 * float(jnp.finfo(x.dtype).eps) / n**0.5  # ‖A‖_F ≤ √n ‖A‖₂
+        shown = singular(problem, x, tight) or singular(problem, problem.b - problem.A.mv(x), tight)
+        if shown:
+            return " ".join(filter(None, (remark, shown[0]))), found | shown[1]
+    return remark, found
+
+
+def _of_columns(r: Result, A: Operator, b: Any, norm: Any, tol: Any) -> Result:
+    """The result of many right-hand sides with the diagnosis of the first that failed: A is one for all."""
+    if is_traced(r) or bool(jnp.all(r.success)):
+        return r
+    j = int(jnp.argmin(r.success))
+    one = jax.tree.map(lambda v: v[j], (r.carry.state.inner, r.x, r.fun, r.nit))
+    s, x, residual, nit = one
+    inner, problem = r.method.inner, LinearSystem(A, b[:, j], norm)
+    remark, found = diagnosis(inner, problem, s, Status(int(r.code[j])), x, float(residual), float(tol), int(nit) + 1)
+    return dataclasses.replace(r, aux=r.aux | found, remark=f"Column {j}: {remark}" if remark else "")
 
 
 def true_residual(problem: LinearSystem, x: Any) -> Any:

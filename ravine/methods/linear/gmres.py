@@ -21,7 +21,7 @@ from ravine.core import work
 from ravine.core.problem import LinearSystem
 from ravine.core.pytree import part, static
 from ravine.core.status import Status
-from ravine.methods.linear.krylov import Preconditioned, broken, norm
+from ravine.methods.linear.krylov import Preconditioned, broken, norm, singular
 
 
 class GMRESState(NamedTuple):
@@ -74,11 +74,11 @@ class GMRES(Preconditioned):
         pivot = jnp.hypot(column[j], below)
         good = (pivot > jnp.finfo(w.dtype).eps * scale) & jnp.isfinite(pivot)
         c, sn = column[j] / pivot, below / pivot
-        R = s.R.at[:, j].set(jnp.where(jnp.arange(m, dtype=jnp.int32) < j, column[:m], 0).at[j].set(pivot))
+        R = s.R.at[:, j].set(jnp.where(jnp.arange(m, dtype=jnp.int32) < j, column[:m], 0).at[j].set(jnp.where(good, pivot, 1)))
         V = s.V.at[j + 1].set(jnp.where(below > 0, w / last, 0))
         g = s.g.at[j + 1].set(-sn * s.g[j]).at[j].set(c * s.g[j])
         new = GMRESState(s.x, jnp.abs(g[j + 1]), V, R, g, s.c.at[j].set(c), s.s.at[j].set(sn), j + 1, good)
-        kept = GMRESState(*s[:-1], good)
+        kept = s._replace(R=R, good=good)
         full = good & (j + 1 == m)
         return work.cond(full, lambda n, o: self.init(problem, self.point(n)), lambda n, o: _where(good, n, o), new, kept)
 
@@ -102,8 +102,14 @@ class GMRES(Preconditioned):
     def verdict(self, problem: LinearSystem, s: GMRESState) -> Any:
         return jnp.where(s.good, jnp.int32(Status.RUNNING), broken(jnp.all(jnp.isfinite(s.V[0]))))
 
-    def explain(self, s: GMRESState, k: int) -> str:
-        return "" if s.good else "A is singular on the Krylov space: no vector of it lowers the residual."
+    def diagnosis(self, problem: LinearSystem, s: GMRESState, k: int) -> tuple[str, dict[str, Any]]:
+        if s.good:
+            return "", {}
+        # The last column of the triangle is a combination of those before it: R y = 0 with y_j = 1, so A M V y = 0.
+        m, j = s.c.size, int(s.j)
+        y = jnp.zeros(m, s.g.dtype).at[j].set(1).at[:j].set(-solve_triangular(s.R[:j, :j], s.R[:j, j]))
+        found = singular(problem, self.M(y @ s.V[:m]))
+        return found or ("A is singular on the Krylov space: no vector of it lowers the residual.", {})
 
 
 def _where(flag: Any, new: Any, old: Any) -> Any:

@@ -50,13 +50,13 @@ class LinearMethod(Method):
         """The method for Aᵀ."""
         return self
 
-    def explain(self, s: Any, k: int) -> str:
-        """A sentence for the message of a run that ended after k steps; on the host."""
-        return ""
-
     def findings(self, s: Any) -> dict[str, Any]:
-        """What the run has learned of A (a spectral radius, a null direction), by name."""
+        """Numbers that the run has learned of A (a spectral radius), by name."""
         return {}
+
+    def diagnosis(self, problem: LinearSystem, s: Any, k: int) -> tuple[str, dict[str, Any]]:
+        """A sentence for the message of a run that ended with step k, and vectors that prove it, by name; on the host."""
+        return "", {}
 
 
 class Preconditioned(LinearMethod):
@@ -105,6 +105,20 @@ def broken(finite: Any) -> Any:
 def norm(v: Any) -> Any:
     """‖v‖ by a dot product, which a method that needs vᵀv too then shares."""
     return jnp.sqrt(jnp.vdot(v, v))
+
+
+def singular(problem: LinearSystem, v: Any, limit: float | None = None) -> Any:
+    """The sentence and the finding that v / ‖v‖ is a null direction of A; None where ‖A v‖ > limit ‖A‖ ‖v‖ (√ε by default)."""
+    length = float(norm(v))
+    if not 0 < length < np.inf:
+        return None
+    limit = float(jnp.finfo(v.dtype).eps) ** 0.5 if limit is None else limit
+    v = v / length
+    image, size = float(norm(problem.A.mv(v))), float(problem.norm)
+    if not image <= limit * size:
+        return None
+    shown = f"‖A v‖ = {image / (size or 1):.2g} ‖A‖ for the unit vector v of aux['null_direction']"
+    return f"A is singular to working precision: {shown}.", {"null_direction": v}
 
 
 def least_squares_optimality(problem: LinearSystem, residual: Any, normal: Any) -> Any:

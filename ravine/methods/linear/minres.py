@@ -5,8 +5,9 @@ Givens:      γ = √(γ̄² + β⁺²),  c = γ̄ / γ,  s = β⁺ / γ
              d⁺ = (z − δ d − ε d⁻) / γ
              x⁺ = x + c φ d⁺,   φ⁺ = s φ
 
-φ is the norm of the residual (in the norm of M). On a singular A that fits b it finds a solution; where it does not fit, the
-residual stops falling and the run ends with STALLED.
+φ is the norm of the residual (in the norm of M). On a singular A that fits b it finds a solution; where it does not fit, r tends
+to the least residual and d to a null direction: ‖A d‖ = 1, while ‖d‖ passes 1 / ε. There the run ends with BREAKDOWN. The d are
+the columns of V R⁻¹, so ‖d⁺‖² = (1 + δ² dᵀd + 2 δ ε dᵀd⁻ + ε² d⁻ᵀd⁻) / γ² and d⁺ᵀd = −(δ dᵀd + ε dᵀd⁻) / γ are scalar recurrences.
 
 [1] C. C. Paige, M. A. Saunders, "Solution of sparse indefinite systems of linear equations", SIAM J. Numer. Anal. 12 (1975) 617.
 """
@@ -20,11 +21,12 @@ import jax.numpy as jnp
 from ravine.core.problem import LinearSystem
 from ravine.core.pytree import part
 from ravine.core.status import Status
-from ravine.methods.linear.krylov import Preconditioned, broken, norm
+from ravine.methods.linear.krylov import Preconditioned, broken, norm, singular
 
 
 class MINRESState(NamedTuple):
-    """The point, ‖r‖, two Lanczos vectors and M times the last, two directions, and the scalars of the rotations."""
+    """The point, ‖r‖, two Lanczos vectors and M times the last, two directions, the scalars of the rotations, the largest γ, and
+    d⁻ᵀd⁻, dᵀd⁻ and dᵀd."""
 
     x: Any
     f: Any
@@ -41,6 +43,10 @@ class MINRESState(NamedTuple):
     epsilon: Any
     c: Any
     s: Any
+    largest: Any
+    dd_old: Any
+    dd_mixed: Any
+    dd: Any
     good: Any
 
 
@@ -65,9 +71,10 @@ class MINRES(Preconditioned):
         zero, one = jnp.zeros((), r.dtype), jnp.ones((), r.dtype)
         safe = jnp.where(beta > 0, beta, 1)
         blank = jnp.zeros_like(r)
-        return MINRESState(
-            x, norm(r), r, blank, r / safe, z / safe, blank, blank, zero, beta, zero, zero, zero, -one, zero, one > 0
-        )
+        known = self.preconditioner is None and problem.norm is not None
+        largest = (problem.norm / r.size**0.5).astype(r.dtype) if known else zero  # ‖A‖_F / √n ≤ ‖A‖₂
+        scalars = zero, beta, zero, zero, zero, -one, zero, largest, zero, zero, zero
+        return MINRESState(x, norm(r), r, blank, r / safe, z / safe, blank, blank, *scalars, one > 0)
 
     def step(self, problem: LinearSystem, s: MINRESState) -> MINRESState:
         Az = problem.product(s.z)
@@ -80,7 +87,10 @@ class MINRES(Preconditioned):
         delta = s.c * s.delta + s.s * alpha
         gamma_bar = s.s * s.delta - s.c * alpha
         gamma = jnp.hypot(gamma_bar, beta)
-        good = (gamma > 0) & jnp.isfinite(gamma) & (wy >= -jnp.abs(alpha) * jnp.finfo(alpha.dtype).eps)
+        eps, largest = jnp.finfo(alpha.dtype).eps, jnp.maximum(s.largest, gamma)
+        dd = (1 + delta**2 * s.dd + 2 * delta * s.epsilon * s.dd_mixed + s.epsilon**2 * s.dd_old) / gamma**2
+        dd_mixed = -(delta * s.dd + s.epsilon * s.dd_mixed) / gamma
+        good = (10 * eps * largest * jnp.sqrt(dd) < 1) & (wy >= -jnp.abs(alpha) * eps)
         c, sn = gamma_bar / gamma, beta / gamma
         d = (s.z - delta * s.d - s.epsilon * s.d_old) / gamma
         x = jnp.where(good, s.x + c * s.phi * d, s.x)
@@ -89,9 +99,8 @@ class MINRES(Preconditioned):
         phi = sn * s.phi
         r = sn**2 * s.r - phi * c * v
         f = jnp.where(good, norm(r), s.f)
-        return MINRESState(
-            x, f, r, s.v, v, y / jnp.where(beta > 0, beta, 1), s.d, d, beta, phi, gamma_bar, -s.c * beta, s.s * beta, c, sn, good
-        )
+        scalars = beta, phi, gamma_bar, -s.c * beta, s.s * beta, c, sn, largest, s.dd, dd_mixed, dd
+        return MINRESState(x, f, r, s.v, v, y / jnp.where(beta > 0, beta, 1), s.d, d, *scalars, good)
 
     def accepted(self, s: MINRESState) -> Any:
         return s.good
@@ -99,5 +108,7 @@ class MINRES(Preconditioned):
     def verdict(self, problem: LinearSystem, s: MINRESState) -> Any:
         return jnp.where(s.good, jnp.int32(Status.RUNNING), broken(jnp.isfinite(s.beta)))
 
-    def explain(self, s: MINRESState, k: int) -> str:
-        return "" if s.good else "A is singular on the Krylov space, or the preconditioner is not positive definite."
+    def diagnosis(self, problem: LinearSystem, s: MINRESState, k: int) -> tuple[str, dict[str, Any]]:
+        if s.good:
+            return "", {}
+        return singular(problem, s.d) or ("A is singular on the Krylov space, or the preconditioner is not positive definite.", {})

@@ -37,7 +37,9 @@ class QR(Direct):
     factors: Any = part(None, doc="factors of A made before; None to make them")
 
     def optimality(self, problem: LinearSystem, s: DirectState) -> Any:
-        return least_squares_optimality(problem, s.f, s.normal)
+        # With a singular R, Aᵀr may be small of itself, and x as large as rounding makes it: then only ‖r‖ counts.
+        regular = s.rcond > self._factors(s).rounding()
+        return least_squares_optimality(problem, s.f, jnp.where(regular, s.normal, jnp.inf))
 
     def scale(self, problem: LinearSystem, s: DirectState) -> Any:
         return jnp.ones_like(s.f)

@@ -20,7 +20,7 @@ HOPELESS = 1e10  # a residual that has grown by this factor has diverged
 
 
 class StationaryState(NamedTuple):
-    """The point, ‖r‖ there, r, the first ‖r‖, the length of the last step, the estimate of ρ, and N."""
+    """The point, ‖r‖, r, the first ‖r‖, the length of the last step, the estimate of ρ, N, and whether a diagonal entry is 0."""
 
     x: Any
     f: Any
@@ -29,6 +29,7 @@ class StationaryState(NamedTuple):
     step: Any
     radius: Any
     N: Any
+    blank: Any
 
 
 class Stationary(LinearMethod):
@@ -50,24 +51,30 @@ class Stationary(LinearMethod):
         r = problem.residual(x)
         f = norm(r)
         nan = jnp.full_like(f, jnp.nan)
-        return StationaryState(x, f, r, f, nan, nan, self.splitting(problem.A))
+        return StationaryState(x, f, r, f, nan, nan, self.splitting(problem.A), jnp.any(problem.A.diagonal() == 0))
 
     def step(self, problem: LinearSystem, s: StationaryState) -> StationaryState:
         delta = s.N.mv(s.r)
         x = s.x + delta
         r = problem.residual(x)
         step = norm(delta)
-        return StationaryState(x, norm(r), r, s.first, step, step / s.step, s.N)
+        return StationaryState(x, norm(r), r, s.first, step, step / s.step, s.N, s.blank)
+
+    def accepted(self, s: StationaryState) -> Any:
+        return ~s.blank
 
     def verdict(self, problem: LinearSystem, s: StationaryState) -> Any:
         lost = ~(s.f <= HOPELESS * s.first)
-        return jnp.where(lost, broken(jnp.isfinite(s.f)), jnp.int32(Status.RUNNING))
+        return jnp.where(lost | s.blank, broken(jnp.isfinite(s.f) | s.blank), jnp.int32(Status.RUNNING))
 
-    def explain(self, s: StationaryState, k: int) -> str:
+    def diagnosis(self, problem: LinearSystem, s: StationaryState, k: int) -> tuple[str, dict[str, Any]]:
+        if s.blank:
+            row = int(jnp.argmin(jnp.abs(problem.A.diagonal())))
+            return f"The diagonal of A is 0 in row {row}, and {type(self).__name__} divides by it: take LU() or GMRES().", {}
         rho = float(s.radius)
         if not rho >= 1:
-            return f"The spectral radius of the iteration is about {rho:.4g}." if rho < 1 else ""
-        return f"The spectral radius of the iteration is about {rho:.4g} ≥ 1: it does not converge on this A."
+            return (f"The spectral radius of the iteration is about {rho:.4g}." if rho < 1 else ""), {}
+        return f"The spectral radius of the iteration is about {rho:.4g} ≥ 1: it does not converge on this A.", {}
 
     def findings(self, s: StationaryState) -> dict[str, Any]:
         return {"spectral_radius": s.radius}
