@@ -39,7 +39,7 @@ class Cholesky(Direct):
     factors: Any = part(None, doc="factors of A made before; None to make them")
 
     def diagnosis(self, problem: LinearSystem, s: DirectState, k: int) -> tuple[str, dict[str, Any]]:
-        if s.rcond > 0:
+        if float(s.rcond) > 0:
             return super().diagnosis(problem, s, k)
         row, v = flat_direction(problem.A.dense())
         bend = float(jnp.vdot(v, problem.A.mv(v)))

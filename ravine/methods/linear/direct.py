@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ravine.core.problem import LinearSystem
 from ravine.core.pytree import part, static, substitute
 from ravine.core.status import Status
-from ravine.core.work import count
+from ravine.core.work import cond, count
 from ravine.math.operators import Operator
 from ravine.methods.linear.factor import Factor, factor
 from ravine.methods.linear.krylov import LinearMethod, norm, singular
@@ -58,7 +58,7 @@ class Direct(LinearMethod):
     def init(self, problem: LinearSystem, x: Any) -> DirectState:
         count("factor")
         made = self._factor(problem.A) if self.factors is None else None
-        r = problem.residual(x)
+        r = cond(jnp.any(x != 0), problem.residual, lambda _: problem.b, x)  # most runs start from 0, where r is b
         F: Any = self.factors if made is None else made
         return DirectState(
             x, norm(r), r, self._normal(problem, r), made, F.rcond().astype(r.dtype), jnp.bool_(False), jnp.bool_(True)
@@ -73,7 +73,7 @@ class Direct(LinearMethod):
         good = normal < s.normal  # a refinement that gains nothing is not taken
         new = DirectState(x, f, r, normal, s.factors, s.rcond, jnp.bool_(True), good)
         return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, s._replace(tried=jnp.bool_(True)))._replace(
-            good=good, rcond=jnp.where(jnp.isfinite(f), jnp.minimum(s.rcond, F.rcond_shown(s.r, delta)), 0)
+            good=good, rcond=jnp.where(jnp.isfinite(f), jnp.minimum(s.rcond, _shown(problem, s.r, delta, F)), 0)
         )
 
     def _normal(self, problem: LinearSystem, r: Any) -> Any:
@@ -94,9 +94,17 @@ class Direct(LinearMethod):
 
     def diagnosis(self, problem: LinearSystem, s: DirectState, k: int) -> tuple[str, dict[str, Any]]:
         F = self._factors(s)
-        if s.rcond > F.rounding():
+        if float(s.rcond) > F.rounding():
             return "", {}
-        sentence = f"A is singular to working precision: the least pivot is {float(s.rcond):.1g} of the largest."
+        sentence = f"A is singular to working precision: 1 / cond A is about {float(s.rcond):.1g}."
         m, n = problem.A.shape
         found = singular(problem, F.null_direction().astype(s.x.dtype)) if m >= n else None
         return sentence, found[1] if found else {}
+
+
+def _shown(problem: LinearSystem, r: Any, delta: Any, F: Factor) -> Any:
+    """The bound 1 / cond A ≤ ‖r‖ / (‖A‖ ‖A⁻¹r‖) where it is as small as rounding, otherwise 1: pivots need not tell."""
+    if problem.norm is None:
+        return 1
+    bound = norm(r) / (problem.norm / min(problem.A.shape) ** 0.5 * norm(delta))  # ‖A‖_F ≤ √n ‖A‖₂
+    return jnp.where(bound > 10 * jnp.finfo(F.dtype).eps, 1, bound)

@@ -53,13 +53,9 @@ class Factor(Operator):
         """The least pivot over the largest: far below the machine precision where A is singular."""
         return jnp.ones((), self.dtype)
 
-    def rcond_shown(self, r: Any, x: Any) -> Any:
-        """What a solve x = A⁻¹r shows of rcond where no pivots are at hand: 1 / cond A ≤ ‖r‖ / (‖A‖ ‖x‖)."""
-        return 1
-
     def rounding(self) -> float:
         """An rcond that rounding alone leaves of a singular A."""
-        return min(self.shape) * float(jnp.finfo(self.dtype).eps)
+        return max(10, *self.shape) * float(jnp.finfo(self.dtype).eps)
 
     def nudged(self) -> Any:
         """The factors of a matrix as near to A as rounding, where those of A itself divide by zero."""
@@ -259,17 +255,8 @@ class TridiagonalFactor(Factor):
         below, main, above = self.bands
         return lax.linalg.tridiagonal_solve(below, main, above, b[:, None])[:, 0]
 
-    def _size(self) -> Any:
-        return jnp.max(jnp.sum(jnp.abs(self.bands), 0))
-
-    def rcond_shown(self, r: Any, x: Any) -> Any:
-        return jnp.max(jnp.abs(r)) / (self._size() * jnp.max(jnp.abs(x)))
-
-    def rounding(self) -> float:
-        return 8 * float(jnp.finfo(self.dtype).eps)  # a pivot is the sum of two products, however long the diagonal
-
     def nudged(self) -> Any:
-        shift = jnp.maximum(jnp.finfo(self.dtype).eps * self._size(), _nothing(self.dtype))
+        shift = jnp.maximum(jnp.finfo(self.dtype).eps * jnp.max(jnp.abs(self.bands)), _nothing(self.dtype))
         return self.replace(bands=self.bands.at[1].add(shift))
 
 

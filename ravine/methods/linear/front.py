@@ -37,12 +37,14 @@ class System:
         A: a real operator.
         b: a real vector, or (m, k) for k right-hand sides.
         unpack: from a vector x (or a row of the transposed solution) to what the user expects.
+        norm: ‖A‖_F, where the pass over the entries that looks for NaN has given it.
     """
 
     A: Operator
     b: Any
     unpack: Callable[[Any], Any]
     pack: Callable[[Any], Any]
+    norm: Any = None
 
     @property
     def many(self) -> bool:
@@ -57,6 +59,7 @@ def posed(A: Any, b: Any, x0: Any) -> System:
         TypeError: A or b are nothing linear.
     """
     free = callable(A) and not isinstance(A, Operator) and not hasattr(A, "mv")
+    norm = None
     b = _floating(as_arrays(b))
     leaves = jax.tree.leaves(b)
     if not leaves:
@@ -75,7 +78,7 @@ def posed(A: Any, b: Any, x0: Any) -> System:
         operator: Any = _function(A, packing, layout_b)  # type: ignore[arg-type]
     else:
         operator = as_operator(A)
-        _check_finite(operator, "A")
+        norm = _check_finite(operator, "A")
         square = operator.shape[0] == operator.shape[1]
         packing = _Packing.of(x0) if x0 is not None and not columns else (layout_b if square and not columns else None)  # type: ignore[assignment]
     m, n = operator.shape
@@ -102,7 +105,9 @@ def posed(A: Any, b: Any, x0: Any) -> System:
         z = jnp.asarray(x) if packing is None else packing.pack(x)
         return _halves(z.astype(kind)) if is_complex else z.astype(vector.dtype)
 
-    return System(operator, vector, unpack, pack)
+    dense = isinstance(operator.inner if is_complex else operator, Dense)  # type: ignore[attr-defined]
+    known = jnp.asarray(norm * np.sqrt(1 + is_complex), vector.dtype) if dense and norm is not None else None
+    return System(operator, vector, unpack, pack, known)
 
 
 def _halves(z: Any) -> Any:
@@ -202,18 +207,29 @@ def _function(fun: Callable[[Any], Any], domain: _Packing, image: _Packing) -> M
     return MatrixFree(Function(wrapped, "A"), (image.size, domain.size), str(domain.dtype))
 
 
-def _check_finite(tree: Any, name: str) -> None:
+def _check_finite(tree: Any, name: str) -> float | None:
+    """Refuses NaN and infinity with their place; the root of the sum of all squares, or None where a leaf is being traced."""
+    squares: Any = 0.0
     for path, v in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if isinstance(v, jax.core.Tracer) or not jnp.issubdtype(v.dtype, jnp.inexact):
+        if isinstance(v, jax.core.Tracer):
+            squares = None
             continue
-        if np.isfinite(np.sum(np.asarray(v))):  # a NaN or an infinity does not leave a sum finite
+        if not jnp.issubdtype(v.dtype, jnp.inexact):
             continue
-        bad = ~np.isfinite(np.asarray(v))
+        here = np.asarray(v, None if v.dtype.itemsize > 2 else np.float32)
+        size = float(np.vdot(here, here).real)  # a NaN or an infinity does not leave it finite: one pass for two purposes
+        if not np.isfinite(size):
+            size = float(np.linalg.norm(here.astype(np.result_type(here, np.float64)))) ** 2
+        squares = None if squares is None else squares + size
+        if np.isfinite(size):
+            continue
+        bad = ~np.isfinite(here)
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             inside = jax.tree_util.keystr(path).removeprefix(".array")
             more = f" and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
             raise ValueError(f"{name}{inside} has {np.asarray(v)[where]} at {list(where)}{more}: nothing can be solved with it")
+    return None if squares is None or not np.isfinite(squares) else float(np.sqrt(squares))
 
 
 def tolerance_of(stop: Stop | None) -> float | None:
@@ -255,6 +271,9 @@ def is_symmetric(A: Operator) -> bool | None:
     return None if isinstance(value, jax.core.Tracer) else bool(value <= 1e3 * float(jnp.finfo(A.dtype).eps))
 
 
+ASYMMETRIC = "{} is for symmetric A, and this A is not: take GMRES() or LSMR()"
+
+
 class Fit(NamedTuple):
     """A method made ready for a matrix: A as given, A as the method sees it (no derivative passes through), the method."""
 
@@ -279,8 +298,8 @@ def fitted(method: Any, A: Operator, preconditioner: Any) -> Fit:
         if not hasattr(chosen, "preconditioner"):
             raise ValueError(f"{name} takes no preconditioner")
         chosen = chosen.replace(preconditioner=preconditioner)
-    if getattr(chosen, "symmetric", False) and is_symmetric(A) is False:
-        warnings.warn(f"{name} is for symmetric A, and this A is not: take GMRES() or LSMR()", RuntimeWarning, stacklevel=4)
+    if getattr(chosen, "symmetric", False) and chosen.carries_residual and is_symmetric(A) is False:
+        warnings.warn(ASYMMETRIC.format(name), RuntimeWarning, stacklevel=4)
     origin, A = A, lax.stop_gradient(A)
     if getattr(chosen, "sweeps", False) and not isinstance(A, Dense):
         A = swept(A)
@@ -313,7 +332,9 @@ def solved(
     """Runs one system, or k right-hand sides side by side, and reports with the true residual."""
     b, origin, A, method = system.b, fit.origin, fit.A, fit.method
     differentiable = is_traced(origin, b)
-    norm = frobenius(A) if is_traced(A) else _frobenius(A)
+    norm = system.norm
+    if norm is None:
+        norm = frobenius(A) if is_traced(A) else _frobenius(A)
     if system.many:
         start = jnp.zeros((b.shape[1], A.shape[1]), b.dtype) if x0 is None else jnp.asarray(x0, b.dtype).T
 
@@ -349,15 +370,14 @@ def finished(r: Result, problem: LinearSystem) -> Result:
     residual = r.fun
     if inner.carries_residual:
         residual = true_residual(problem, r.x) if is_traced(r.carry) else _true_residual(problem, r.x)
-    changes: dict[str, Any] = {"aux": inner.findings(s)}
-    if not is_traced(r.carry):
-        remark, found = diagnosis(inner, problem, s, r.status, r.x, float(residual), float(r.method.tol), int(r.nit) + 1)
-        changes["remark"] = " ".join(filter(None, (r.remark, remark)))
-        changes["aux"] |= found
-    converged = r.code == Status.CONVERGED
-    changes["fun"] = residual
-    changes["optimality"] = jnp.where(converged | jnp.bool_(inner.least_squares), r.optimality, residual)
-    return dataclasses.replace(r, **changes)
+    aux = inner.findings(s)
+    if is_traced(r.carry):
+        optimality = r.optimality if inner.least_squares else jnp.where(r.code == Status.CONVERGED, r.optimality, residual)
+        return dataclasses.replace(r, fun=residual, optimality=optimality, aux=aux)
+    optimality = r.optimality if inner.least_squares or r.status is Status.CONVERGED else residual
+    remark, found = diagnosis(inner, problem, s, r.status, r.x, float(residual), float(r.method.tol), int(r.nit) + 1)
+    remark = " ".join(filter(None, (r.remark, remark)))
+    return dataclasses.replace(r, fun=residual, optimality=optimality, aux=aux | found, remark=remark)
 
 
 def diagnosis(
@@ -366,6 +386,9 @@ def diagnosis(
     """What the method says of its end with step k; a failure on a square A is asked for a null direction that lies at hand."""
     remark, found = inner.diagnosis(problem, s, k)
     m, n = problem.A.shape
+    if inner.symmetric and not inner.carries_residual and not status.success and is_symmetric(problem.A) is False:
+        # Where it succeeds, the recomputed residual has shown that it does not matter: so the probe's products are spared.
+        warnings.warn(ASYMMETRIC.format(type(inner).__name__), RuntimeWarning, stacklevel=6)
     if m != n:
         return remark, found
     if status is Status.CONVERGED and residual > tol * float(jnp.linalg.norm(problem.b)):
