@@ -2,18 +2,21 @@
 
     python benchmarks/linear.py                # all tables, about four minutes
     python benchmarks/linear.py poisson        # or one: formats, poisson, dense, small, sparse
+    python benchmarks/linear.py --matrices DIR # every MatrixMarket file there, by "auto": the status and the true residual
 
 Contenders take turns in one process; the figure that counts is the ratio, with its goal beside it. Needs `pip install scipy`.
 """
 
 from __future__ import annotations
 
+import pathlib
 import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.io
 import scipy.linalg as sl
 import scipy.sparse as sp
 import scipy.sparse.linalg as spl
@@ -102,11 +105,13 @@ def dense() -> None:
         ("qr", G, lambda: _scipy_qr(G, b)),
     ):
         array, c = jnp.asarray(matrix), jnp.asarray(b)
+        jitted = jax.jit(lambda a, c, k=kind: rv.linear_solve(a, c, k).x)
         operator = rv.operators.Dense(array)
         calls = {
             "SciPy": theirs,
             "factor(A).solve(b)": lambda o=operator, k=kind, c=c: rv.factor(o, k).solve(c).block_until_ready(),
             "linear_solve": lambda a=array, k=kind, c=c: rv.linear_solve(a, c, k).x.block_until_ready(),
+            "jitted linear_solve": lambda f=jitted, a=array, c=c: f(a, c).block_until_ready(),
         }
         times = interleaved(calls, rounds=5)
         for name in list(calls)[1:]:
@@ -153,8 +158,23 @@ def sparse() -> None:
     print(f"  through the callback {verdict(ratio, 1.09)}")
 
 
+def matrices(folder: str) -> None:
+    print('A x = A (1, …, 1) by "auto", tol = 1e-8:')
+    for path in sorted(pathlib.Path(folder).glob("*.mtx*")):
+        M = sp.csr_array(scipy.io.mmread(path))
+        b = M @ np.ones(M.shape[1])
+        began = time.perf_counter()
+        r = rv.linear_solve(M, b, tol=1e-8)
+        took = time.perf_counter() - began
+        residual = np.linalg.norm(b - M @ np.asarray(r.x)) / np.linalg.norm(b)
+        shape = f"{M.shape[0]}×{M.shape[1]}, {M.nnz} entries"
+        print(f"  {path.name:<26}{shape:<28}{type(r.method).__name__:<9}{r.status.name:<11}{residual:8.1e} {took:6.2f} s")
+
+
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
+    if sys.argv[1:2] == ["--matrices"]:
+        sys.exit(matrices(sys.argv[2]))
     tables = {"formats": formats, "poisson": poisson_cg, "dense": dense, "small": small, "sparse": sparse}
     for name in sys.argv[1:] or tables:
         tables[name]()

@@ -66,8 +66,9 @@ def choose(A: Operator, preconditioned: bool = False) -> Choice:
     """The choice for A; nothing but its structure, its size and two products are looked at."""
     m, n = A.shape
     what = f"A is {m}×{n}, {kind(A)}"
+    entries = A.inner if isinstance(A, Realified) else A
     if m != n:
-        if isinstance(A, Dense) and m * n <= ENTRIES_UP_TO:
+        if isinstance(entries, Dense) and m * n <= ENTRIES_UP_TO:
             return Choice("qr", f"{what}: least squares by qr", otherwise="lsmr")
         return Choice("lsmr", f"{what}: least squares by products, lsmr")
     if isinstance(A, Diagonals) and set(A.offsets) <= {-1, 0, 1}:
@@ -76,7 +77,6 @@ def choose(A: Operator, preconditioned: bool = False) -> Choice:
         return Choice("lu", f"{what}: its blocks are factored, lu", otherwise="lsmr")
     symmetric = is_symmetric(A)
     known = {True: "symmetric", False: "not symmetric", None: "of unknown symmetry"}[symmetric]
-    entries = A.inner if isinstance(A, Realified) else A
     if isinstance(entries, Dense):
         memory = f"{entries.array.nbytes / 2**20:.3g} MiB"
         if preconditioned:

@@ -107,4 +107,4 @@ def _shown(problem: LinearSystem, r: Any, delta: Any, F: Factor) -> Any:
     if problem.norm is None:
         return 1
     bound = norm(r) / (problem.norm / min(problem.A.shape) ** 0.5 * norm(delta))  # ‖A‖_F ≤ √n ‖A‖₂
-    return jnp.where(bound > 10 * jnp.finfo(F.dtype).eps, 1, bound)
+    return jnp.where((bound > 0) & (bound <= 10 * jnp.finfo(F.dtype).eps), bound, 1)  # it is 0 where a square left the range

@@ -35,8 +35,15 @@ class Factor(Operator):
     """A⁻¹ (or the pseudo-inverse of a full-rank A) as an operator; `solve` takes a vector (m,) or columns (m, k)."""
 
     def solve(self, b: Any) -> Any:
-        """The x of A x = b."""
+        """The x of A x = b.
+
+        Raises:
+            ValueError: b does not fit A.
+        """
         b = jnp.asarray(b)
+        n, m = self.shape
+        if b.ndim not in (1, 2) or b.shape[0] != m:
+            raise ValueError(f"A is {m}×{n}, so b must have shape ({m},) or ({m}, k); it has {b.shape}")
         b = b if jnp.issubdtype(b.dtype, jnp.inexact) else b.astype(self.dtype)
         return _solved(self, b, np.promote_types(b.dtype, self.dtype))
 
@@ -330,9 +337,9 @@ class SuperLUFactor(Factor):
 
     def _solve(self, b: Any, trans: str) -> Any:
         def on_host(number: Any, b: Any) -> Any:
-            columns = np.asarray(b, np.float64).reshape(-1, self.n).T
-            x = _factors[int(np.ravel(number)[0])].solve(columns, trans)
-            return np.ascontiguousarray(x.T).reshape(np.shape(b)).astype(b.dtype)
+            factors, c = _factors[int(np.ravel(number)[0])], np.asarray(b, np.float64)
+            x = factors.solve(c, trans) if c.ndim == 1 else factors.solve(c.reshape(-1, self.n).T, trans).T.reshape(c.shape)
+            return x.astype(b.dtype, copy=False)
 
         return jax.pure_callback(on_host, jax.ShapeDtypeStruct(b.shape, b.dtype), self.number, b, vmap_method="broadcast_all")
 

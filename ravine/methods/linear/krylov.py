@@ -79,7 +79,15 @@ class Preconditioned(LinearMethod):
 
     def prepared(self, A: Any) -> Any:
         given: Any = self.preconditioner
-        return self.replace(preconditioner=given.of(A)) if hasattr(given, "of") else self
+        ready = self.replace(preconditioner=given.of(A)) if hasattr(given, "of") else self
+        n, M = A.shape[0], ready.preconditioner
+        if isinstance(M, Operator) and M.shape != A.shape:
+            raise ValueError(f"the preconditioner is {M.shape[0]}×{M.shape[1]}, and A is {n}×{n}")
+        if isinstance(M, Function):
+            image = jax.eval_shape(lambda r: M(r), jax.ShapeDtypeStruct((n,), A.dtype))
+            if getattr(image, "shape", None) != (n,):
+                raise ValueError(f"the preconditioner must make a vector of length {n} of one of length {n}; it makes {image}")
+        return ready
 
     def transposed(self) -> Any:
         given = self.preconditioner

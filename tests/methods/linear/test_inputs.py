@@ -143,3 +143,57 @@ def test_compositions_keep_what_is_known_for_auto():
             assert word in r.why, (word, r.why)
             assert r.success
             np.testing.assert_allclose(r.x, np.linalg.solve(np.asarray(given.dense()), b), rtol=1e-8)
+
+
+def test_numbers_that_are_none_are_named_by_row_and_column():
+    D = A.copy()
+    D[2, 5] = np.nan
+    for given in (D, sp.csr_array(D), js.BCOO.fromdense(D), sp.csr_array(D) @ sp.eye_array(n)):
+        with pytest.raises(ValueError, match=r"A has nan at \[2, 5\]: nothing can be solved"):
+            rv.linear_solve(given, b)
+    wide = sp.csr_array(np.where(rng.random((30, 30)) < 0.3, 1.0, 0) + 9 * np.eye(30))
+    wide[7, 7] = np.inf
+    with pytest.raises(ValueError, match=r"A has inf at \[7, 7\]"):
+        rv.linear_solve(wide, np.ones(30))
+    with pytest.raises(ValueError, match=r"x0 has nan at \[1\]"):
+        rv.linear_solve(A @ A.T, b, "cg", x0=np.where(np.arange(n) == 1, np.nan, 0.0))
+
+
+def test_shapes_of_starts_and_preconditioners_are_checked():
+    S = A @ A.T
+    with pytest.raises(ValueError, match=r"b has 2 columns, so x0 must have shape \(8, 2\)"):
+        rv.linear_solve(S, np.ones((n, 2)), "cg", x0=np.ones(n))
+    with pytest.raises(ValueError, match="the preconditioner is 3×3, and A is 8×8"):
+        rv.linear_solve(S, b, "cg", preconditioner=op.Dense(jnp.eye(3)))
+    with pytest.raises(ValueError, match="the preconditioner must make a vector of length 8"):
+        rv.linear_solve(S, b, "cg", preconditioner=lambda r: r[:2])
+    with pytest.raises(ValueError, match=r"A is 8×8, so b must have shape \(8,\) or \(8, k\)"):
+        rv.factor(A).solve(b[:3])
+
+
+@pytest.mark.parametrize("fun", [lambda v: 2 * v + 1, lambda v: v**2])
+def test_a_function_that_is_not_linear_is_refused(fun):
+    with pytest.raises(ValueError, match="A is no linear function"):
+        rv.linear_solve(fun, np.ones(3))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("method", ["auto", "cg", "lu"])
+def test_entries_whose_squares_leave_the_range(scale, method, recwarn):
+    S = A @ A.T
+    r = rv.linear_solve(scale * S, b, method)
+    assert r.status.name == "CONVERGED"
+    assert "singular" not in r.message
+    assert not recwarn.list
+    np.testing.assert_allclose(np.asarray(r.x) * scale, np.linalg.solve(S, b), rtol=1e-6)
+    with pytest.raises(ValueError, match="square leaves the range of float64: scale b"):
+        rv.linear_solve(S, scale * b, method)
+
+
+def test_a_dense_hermitian_matrix_goes_to_cholesky_and_a_tall_complex_one_to_qr():
+    Z = A + 1j * rng.standard_normal((n, n))
+    H = Z @ Z.conj().T
+    assert "cholesky" in rv.linear_solve(H, b).why
+    tall = rv.linear_solve(Z[:, :3], b)
+    assert "qr" in tall.why
+    np.testing.assert_allclose(tall.x, np.linalg.lstsq(Z[:, :3], b)[0], rtol=1e-8)
