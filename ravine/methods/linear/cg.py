@@ -95,8 +95,10 @@ class CG(Preconditioned):
             return "The preconditioner is not positive definite: rᵀM r ≤ 0.", {}
         flat = jnp.abs(s.curvature) <= 100 * jnp.finfo(s.f.dtype).eps * s.largest * s.length
         found = singular(problem, s.p) if flat else None
+        if found:
+            return f"{found[0]} MINRES() and LSMR() find the least residual.", found[1]
         v = s.p / norm(s.p)
         bend = float(jnp.vdot(v, problem.A.mv(v)))
-        if found or not bend < 0:
-            return found or ("A is not positive definite: pᵀA p = 0 though A p is not 0.", {})
+        if not bend < 0:
+            return "A is not positive definite: pᵀA p = 0 though A p is not 0.", {}
         return f"A is not positive definite: negative curvature found at step {k}, vᵀA v = {bend:.2g}.", {"negative_curvature": v}

@@ -401,8 +401,9 @@ def solved(
         x = together.x
         if differentiable:
             x = jax.vmap(lambda c, x: attached(origin, c, x, (method, tol, stop)))(b.T, x)
-        told = _of_columns(together, A, b, norm, tol)
-        return dataclasses.replace(told, x=jax.vmap(system.unpack, 0, 1)(x), method=method, given=given, why=why)
+        told = _of_columns(dataclasses.replace(together, method=method), A, b, norm, tol)
+        aux = {name: system.unpack(v) if name in DIRECTIONS else v for name, v in told.aux.items()}
+        return dataclasses.replace(told, x=jax.vmap(system.unpack, 0, 1)(x), aux=aux, given=given, why=why)
     whole = Certified(method, tol)
     problem = LinearSystem(A, lax.stop_gradient(b), norm)
     start = jnp.zeros(A.shape[1], b.dtype) if x0 is None else system.pack(x0)
@@ -461,8 +462,8 @@ def _of_columns(r: Result, A: Operator, b: Any, norm: Any, tol: Any) -> Result:
     j = int(jnp.argmin(r.success))
     one = jax.tree.map(lambda v: v[j], (r.carry.state.inner, r.x, r.fun, r.nit))
     s, x, residual, nit = one
-    inner, problem = r.method.inner, LinearSystem(A, b[:, j], norm)
-    remark, found = diagnosis(inner, problem, s, Status(int(r.code[j])), x, float(residual), float(tol), int(nit) + 1)
+    problem = LinearSystem(A, b[:, j], norm)
+    remark, found = diagnosis(r.method, problem, s, Status(int(r.code[j])), x, float(residual), float(tol), int(nit) + 1)
     return dataclasses.replace(r, aux=r.aux | found, remark=f"Column {j}: {remark}" if remark else "")
 
 

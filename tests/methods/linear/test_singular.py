@@ -63,6 +63,17 @@ def test_cg_tells_of_a_singular_matrix_under_jit_and_vmap():
     proves(FLAT, columns.aux["null_direction"])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "method"), [(float, "lu"), (float, "qr"), (complex, "lu"), (complex, "cholesky"), (complex, "cg")]
+)
+def test_many_right_hand_sides_have_the_null_direction_of_the_first_that_failed(dtype, method):
+    r = rv.linear_solve(FLAT.astype(dtype), np.array([[1.0, 1], [0, 1], [1, 1]]), method)
+    assert r.code.tolist() == [Status.BREAKDOWN if method == "cholesky" else Status.CONVERGED, Status.BREAKDOWN]
+    assert f"Column {0 if method == 'cholesky' else 1}: A is" in r.message
+    assert r.aux["null_direction"].shape == (3,)
+    proves(FLAT, r.aux["null_direction"])
+
+
 @pytest.mark.parametrize("spectrum", [np.linspace(0, 10, 30), np.r_[0, np.logspace(0, 3, 29)]])
 def test_cg_stops_before_its_points_are_lost_on_a_large_singular_matrix(spectrum):
     A = turned(spectrum)
