@@ -1,7 +1,7 @@
 """Linear systems beside SciPy and jnp.linalg, float64 unless said otherwise.
 
     python benchmarks/linear.py                # all tables, about four minutes
-    python benchmarks/linear.py poisson        # or one: formats, poisson, dense, small, sparse
+    python benchmarks/linear.py poisson        # or one: formats, cg, poisson, dense, small, sparse
     python benchmarks/linear.py --matrices DIR # every MatrixMarket file there, by "auto": the status and the true residual
 
 Contenders take turns in one process; the figure that counts is the ratio, with its goal beside it. Needs `pip install scipy`.
@@ -54,10 +54,9 @@ def formats() -> None:
         print(f"  {name:<16}{1e3 * t:8.2f} {t / times['SciPy CSR'][0]:6.2f}")
 
 
-def poisson_cg() -> None:
-    M = poisson(SIDE)
+def cg() -> None:
+    M, steps = poisson(SIDE), 100
     A, b = from_scipy(M), np.random.default_rng(1).standard_normal(SIDE**2)
-    steps = 100
 
     def ours():
         rv.linear_solve(A, b, "cg", tol=1e-14, stop=rv.MaxSteps(steps)).x.block_until_ready()
@@ -66,7 +65,12 @@ def poisson_cg() -> None:
     theirs, own = times["SciPy CSR"][0], times["ravine"][0]
     print(f"\n{steps} steps of CG, 2-D Poisson, {SIDE**2} unknowns: SciPy {theirs:.2f} s, ravine {own:.2f} s")
     print(f"  ratio {verdict(own / theirs, 0.6)}")
-    print("  to a residual of 1e-6:")
+
+
+def poisson_solvers() -> None:
+    M = poisson(SIDE)
+    A, b = from_scipy(M), np.random.default_rng(1).standard_normal(SIDE**2)
+    print(f"\n2-D Poisson, {SIDE**2} unknowns, to a residual of 1e-6:")
     best = 2 / (1 + 2 * np.sin(np.pi / (2 * (SIDE + 1))))
     for name, kind in {
         "CG": None,
@@ -175,6 +179,6 @@ if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     if sys.argv[1:2] == ["--matrices"]:
         sys.exit(matrices(sys.argv[2]))
-    tables = {"formats": formats, "poisson": poisson_cg, "dense": dense, "small": small, "sparse": sparse}
+    tables = {"formats": formats, "cg": cg, "poisson": poisson_solvers, "dense": dense, "small": small, "sparse": sparse}
     for name in sys.argv[1:] or tables:
         tables[name]()

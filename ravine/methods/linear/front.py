@@ -267,17 +267,23 @@ def tolerance_of(stop: Stop | None) -> float | None:
     return None
 
 
-def frobenius(A: Operator) -> Any:
-    """‖A‖_F: exact where entries are stored, otherwise from four random ±1 vectors z: E ‖A z‖² = ‖A‖_F²."""
+def frobenius(A: Operator, careful: bool = False) -> Any:
+    """‖A‖_F: exact where entries are stored, otherwise from four random ±1 vectors z: E ‖A z‖² = ‖A‖_F².
+
+    Args:
+        careful: whether squares may leave the range.
+    """
     if isinstance(A, MatrixFree) or not hasattr(A, "array"):
         signs = jnp.asarray(np.where(np.random.default_rng(0).random((4, A.shape[1])) < 0.5, -1, 1), A.dtype)
-        images = jnp.stack([A.mv(z) for z in signs])
-        largest = jnp.max(jnp.abs(images))  # whose square may leave the range
-        return jnp.where(largest > 0, largest * jnp.sqrt(jnp.sum(jnp.square(images / largest)) / 4), 0)
+        if careful:
+            images = jnp.stack([A.mv(z) for z in signs])
+            largest = jnp.max(jnp.abs(images))
+            return jnp.where(largest > 0, largest * jnp.sqrt(jnp.sum(jnp.square(images / largest)) / 4), 0)
+        return jnp.sqrt(sum(jnp.sum(jnp.square(A.mv(z))) for z in signs) / 4)
     return jnp.sqrt(jnp.vdot(A.array, A.array))
 
 
-_frobenius = jax.jit(frobenius)
+_frobenius = jax.jit(frobenius, static_argnames="careful")
 
 
 @jax.jit
@@ -388,6 +394,8 @@ def solved(
     norm = system.norm
     if norm is None:
         norm = frobenius(A) if is_traced(A) else _frobenius(A)
+        if not is_traced(norm) and not 0 < float(norm) < np.inf:
+            norm = _frobenius(A, careful=True)
     if system.many:
         start = jnp.zeros((b.shape[1], A.shape[1]), b.dtype) if x0 is None else jnp.asarray(x0, b.dtype).T
 
@@ -414,6 +422,7 @@ def solved(
     return dataclasses.replace(result, x=system.unpack(x), best=best, aux=aux, method=method)
 
 
+BUDGETS = (Status.MAX_STEPS, Status.MAX_SECONDS, Status.INTERRUPTED)
 DIRECTIONS = ("null_direction", "negative_curvature")  # findings that are vectors like x
 
 
@@ -449,7 +458,11 @@ def diagnosis(
         remark = f"b is not in the range of A, which is singular: x is of least ‖b − A x‖ = {residual:.3g}. {remark}".strip()
     elif not status.success and "null_direction" not in found:
         tight = 100 * float(jnp.finfo(x.dtype).eps) / n**0.5  # ‖A‖_F ≤ √n ‖A‖₂
-        shown = singular(problem, x, tight) or singular(problem, problem.b - problem.A.mv(x), tight)
+        # ‖A x‖ ≥ |‖b‖ − ‖r‖|: mostly that is too much already, and the product is spared.
+        near = abs(float(jnp.linalg.norm(problem.b)) - residual) <= tight * float(problem.norm) * float(jnp.linalg.norm(x))
+        shown = singular(problem, x, tight) if near else None
+        if not shown and status not in BUDGETS:
+            shown = singular(problem, _residual(problem, x), tight)
         if shown:
             return " ".join(filter(None, (remark, shown[0]))), found | shown[1]
     return remark, found
@@ -473,3 +486,4 @@ def true_residual(problem: LinearSystem, x: Any) -> Any:
 
 
 _true_residual = jax.jit(true_residual)
+_residual = jax.jit(lambda problem, x: problem.b - problem.A.mv(x))

@@ -117,16 +117,20 @@ def norm(v: Any) -> Any:
 
 def singular(problem: LinearSystem, v: Any, limit: float | None = None) -> Any:
     """The sentence and the finding that v / ‖v‖ is a null direction of A; None where ‖A v‖ > limit ‖A‖ ‖v‖ (√ε by default)."""
-    length = float(norm(v))
-    if not 0 < length < np.inf:
-        return None
     limit = float(jnp.finfo(v.dtype).eps) ** 0.5 if limit is None else limit
-    v = v / length
-    image, size = float(norm(problem.A.mv(v))), float(problem.norm)
-    if not image <= limit * size:
+    v, image = _image(problem.A, v)
+    image, size = float(image), float(problem.norm)
+    if not image <= limit * size:  # nor where v is 0
         return None
     shown = f"‖A v‖ = {image / (size or 1):.2g} ‖A‖ for the unit vector v of aux['null_direction']"
     return f"A is singular to working precision: {shown}.", {"null_direction": v}
+
+
+@jax.jit
+def _image(A: Any, v: Any) -> tuple[Any, Any]:
+    """The unit vector along v, and the length of what A makes of it."""
+    v = v / norm(v)
+    return v, norm(A.mv(v))
 
 
 def least_squares_optimality(problem: LinearSystem, residual: Any, normal: Any) -> Any:
