@@ -106,7 +106,7 @@ def minimize_batch(
         fun: f(x, *args) → a scalar, for one problem.
         x0s: the starts: a tree like one start, with the problems along a first axis of every array.
         args: further arguments of f, with the problems along the first axis, too.
-        method: a registered name or a method that sees one vector.
+        method: a registered name or a method that sees one vector; "auto" is BFGS.
         bounds: as in `minimize`, for one problem; all share them.
         tol, stop, key: as in `minimize`.
 
@@ -126,7 +126,7 @@ def minimize_batch(
     fun, x0s, args = Function(fun), as_arrays(x0s), args_as_tuple(args)
     n = lanes((x0s, args), "x0s and args")
     one = jax.tree.map(lambda v: v[0], x0s)
-    chosen = as_method(method, Objective)
+    chosen = as_method("bfgs" if isinstance(method, str) and method == "auto" else method, Objective)
     layout = Layout.vector(one)
     box = as_bounds(bounds, one)
     if box is not None:

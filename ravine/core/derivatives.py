@@ -11,6 +11,7 @@ import numpy as np
 
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.run import as_key
 
 
 def gradient(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> Any:
@@ -222,7 +223,7 @@ def is_convex(fun: Callable[[Any], Any], box: Any, key: Any, chords: int = 1000)
     Args:
         fun: f(x) → a scalar.
         box: (lower, upper), two trees of arrays between which points are drawn.
-        key: a `jax.random.key`.
+        key: a seed or a `jax.random.key`.
         chords: how many are tried, of all lengths.
 
     Example:
@@ -235,7 +236,7 @@ def is_convex(fun: Callable[[Any], Any], box: Any, key: Any, chords: int = 1000)
     """
     low, layout = _flat(box[0])
     high = layout.pack(as_arrays(box[1]))
-    where, other, length = jax.random.split(key, 3)
+    where, other, length = jax.random.split(as_key(key), 3)
     x = low[None] + (high - low)[None] * jax.random.uniform(where, (chords, low.size), low.dtype)
     y = low[None] + (high - low)[None] * jax.random.uniform(other, (chords, low.size), low.dtype)
     # Lengths over three decades: a short chord sees a dent that a long one passes over.

@@ -141,6 +141,9 @@ class LeastSquares(Oracles):
     def _residual(self, x: Any) -> jax.Array:
         tree = x if self.layout is None else self.layout.unpack(x)
         leaves = jax.tree.leaves(self.fun(tree, *self.args))
+        if not leaves or any(isinstance(v, str) for v in leaves):
+            what = repr(next(iter(leaves))) if leaves else "nothing (is its `return` missing?)"
+            raise TypeError(f"{self.fun.name} must return the residuals, an array or a tree of arrays; got {what}")
         flat = [jnp.ravel(jnp.asarray(v)) for v in leaves]
         return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
 

@@ -166,8 +166,14 @@ def _driven(
         given=given,
         why=why,
         seconds=clock.seconds,
-        remark="The callback asked to stop." if ended_by_callback else "",
+        remark="The callback asked to stop." if ended_by_callback else _start_not_finite(carry, x0),
     )
+
+
+def _start_not_finite(carry: driver.Carry, x0: Any) -> str:
+    if int(carry.status) != Status.NONFINITE or all(np.isfinite(np.asarray(v, np.float64)).all() for v in jax.tree.leaves(x0)):
+        return ""
+    return "x0 itself is not finite: there is no finite point to return."
 
 
 def _take(carry: driver.Carry, has_start: bool) -> dict[str, Any]:

@@ -33,6 +33,13 @@ def minimize(*args, **options):
         (lambda: rv.minimize_batch(f, jnp.ones((3, 2)), stop=100), TypeError, "a stop criterion was expected, got 100"),
         (lambda: rv.linear_solve(jnp.eye(2), jnp.ones(2), "cg", stop=100), TypeError, "a stop criterion was expected, got 100"),
         (lambda: rv.least_squares(lambda x: x, jnp.ones(2), stop=100), TypeError, "a stop criterion was expected, got 100"),
+        (
+            lambda: rv.least_squares(lambda x: None, jnp.ones(2)),
+            TypeError,
+            "must return the residuals.*got nothing .is its `return`",
+        ),
+        (lambda: rv.least_squares(lambda x: "r", jnp.ones(2)), TypeError, "<lambda> must return the residuals.*got 'r'"),
+        (lambda: rv.is_convex(f, (jnp.zeros(2), jnp.ones(2)), "seed"), TypeError, "key must be a seed"),
         (lambda: minimize(callback="print"), TypeError, "callback must be a function of a Result, got 'print'"),
         (lambda: minimize(key="seed"), TypeError, r"key must be a seed \(a whole number\) or a JAX key, got 'seed'"),
         (lambda: minimize(history="loss"), ValueError, "history: BFGS does not record 'loss'; it has f, optimality, x"),
@@ -72,3 +79,10 @@ def test_a_run_is_gone_on_from_by_the_same_method_on_the_same_shapes_only():
 def test_a_method_s_parts_and_constants_are_checked_when_it_is_made(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_a_start_that_is_not_finite_is_said_to_be_none():
+    r = rv.minimize(f, jnp.array([jnp.nan, 1.0]), method="bfgs")
+    assert r.status is rv.Status.NONFINITE
+    assert r.message.endswith("x0 itself is not finite: there is no finite point to return.")
+    assert "x0 itself" not in rv.minimize(lambda x: jnp.log(x[0]), -jnp.ones(2), method="bfgs").message
