@@ -104,7 +104,10 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     evaluations = jnp.maximum(carry.work[work.NAMES.index("f")], carry.work[work.NAMES.index("g")]) if "evaluations" in needs else 0
     view = View(carry.k, carry.nit, f, optimality, scale, step, decrease, accepted, seconds, evaluations)
     asked = jnp.where(accepted, stop.code(view), jnp.int32(0))
-    broken = jnp.where(jnp.isfinite(f), 0, jnp.where(f == -jnp.inf, Status.UNBOUNDED, Status.NONFINITE))
+    # Below −√(largest number) squares overflow, and with them every length and product that could tell more.
+    limits = jnp.finfo(f.dtype)
+    without_end = f < -(limits.max**0.5 if limits.bits >= 32 else limits.max)
+    broken = jnp.where(without_end, Status.UNBOUNDED, jnp.where(jnp.isfinite(f), 0, Status.NONFINITE))
     # A method that only rejects would never use up a budget of iterations: none needs hundreds of trials for a step.
     stuck = jnp.where(carry.k >> TRIALS_LOG2 > carry.nit + 5, jnp.int32(Status.STALLED), jnp.int32(Status.RUNNING))
     status = jnp.where(accepted & (broken > 0), broken, first(asked, method.verdict(problem, s), stuck))

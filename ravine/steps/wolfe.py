@@ -54,7 +54,7 @@ def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     replaced = jnp.stack([jnp.bool_(False), ~beyond, beyond, enough & (f < line.best.f)])
     after = line._replace(ends=jnp.where(replaced[:, None], jnp.stack(trial)[None, :], line.ends))
     low, high, best = after.low, after.high, after.best
-    t = jnp.where(jnp.isfinite(high.t), _inside(low, high, line), jnp.minimum(_further(low, line.low), line.most))
+    t = jnp.where(jnp.isfinite(high.t), _inside(low, high, line), jnp.minimum(_further(low, line), line.most))
     # An interval that can be made no smaller, or too many trials: take the best trial if there is one.
     over = (line.trials + 1 >= trials) | (t <= low.t) | (t >= high.t) | ~jnp.isfinite(t)
     none = best.t <= 0
@@ -65,10 +65,12 @@ def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     )
 
 
-def _further(low: End, before: End) -> Any:
-    """The next trial while everything falls: where the slope would be zero, at most ten times as far."""
-    guess = secant(before, low)
-    return jnp.where(guess > low.t, jnp.clip(guess, 1.2 * low.t, 10 * low.t), 10 * low.t)
+def _further(low: End, before: Line) -> Any:
+    """The next trial while everything falls: where the slope would be zero, at most ten times as far; after ten trials 10²⁰ times,
+    so that the values of a function that falls without end overflow before the trials end."""
+    most = jnp.where(before.trials < 10, 10, 1e20).astype(low.t.dtype)
+    guess = secant(before.low, low)
+    return jnp.where(guess > low.t, jnp.clip(guess, 1.2 * low.t, most * low.t), most * low.t)
 
 
 def _inside(low: End, high: End, before: Line) -> Any:

@@ -89,11 +89,15 @@ class LineSearchDescent(Method):
         """The first t along a direction that what was learned has given a length."""
         return jnp.ones_like(f)
 
+    def blind_trial(self, problem: Objective, p: Any) -> Any:
+        """The first t along a direction whose length means nothing: t p is no longer than 1."""
+        return jnp.minimum(1, 1 / jnp.sqrt(p @ p))
+
     def init(self, problem: Objective, x: Any) -> State:
         f, g = problem.value_and_grad(x)
         fresh, no = jnp.bool_(self.learns), jnp.bool_(False)
         memory, p = self.look(problem, self.blank(x), no, x, g)
-        t = _unit(p) if self.learns else jnp.ones_like(f)
+        t = self.blind_trial(problem, p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
         inf, least = jnp.full_like(f, jnp.inf), largest(g)
         return State(x, f, g, p, line, memory, fresh, inf, jnp.zeros_like(f), jnp.int32(0), f, least, ~no, no)
@@ -118,7 +122,7 @@ class LineSearchDescent(Method):
 
         memory, p = self.look(problem, memory, fresh, x, g)
         slope = g @ p
-        t = jnp.where(fresh, _unit(p), self.first_trial(s, f, slope))
+        t = jnp.where(fresh, self.blind_trial(problem, p), self.first_trial(s, f, slope))
         now = largest(g)
         gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
         return State(
@@ -156,8 +160,3 @@ class LineSearchDescent(Method):
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.origin.m), end, jnp.int32(Status.NONFINITE))
         return jnp.where(s.failed | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))
-
-
-def _unit(p: Any) -> Any:
-    """The t at which t p is no longer than 1."""
-    return jnp.minimum(1, 1 / jnp.sqrt(p @ p))

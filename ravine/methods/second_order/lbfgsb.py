@@ -5,7 +5,8 @@
     x̄ = the minimum of the model over the elements that are free at xᶜ, projected
     x⁺ = x + t (x̄ − x)                                                     t from a line search, within the bounds
 
-[1, (3.4)-(3.6), algorithm CP, section 5.1], with the projection of x̄ in place of a truncation [2]. The breakpoints of the path are
+[1, (3.4)-(3.6), algorithm CP, section 5.1], with the projection of x̄ in place of a truncation [2]. Where every element has two
+bounds, the first t is 1, as in the authors' program: the box says how far is far. The breakpoints of the path are
 looked at all at once, by cumulative sums, not one after another.
 
 [1] R. H. Byrd, P. Lu, J. Nocedal, C. Zhu, "A limited memory algorithm for bound constrained optimization", SIAM J. Sci. Comput. 16
@@ -102,6 +103,12 @@ class LBFGSB(LineSearchDescent):
         v = jnp.linalg.solve(jnp.eye(2 * m, dtype=x.dtype) - M @ (Z.T @ Z) / theta, M @ (Z.T @ r))
         x_bar = jnp.clip(x_c - jnp.where(free, r + Z @ v / theta, 0) / theta, low, high)
         return memory, jnp.where(g @ (x_bar - x) < 0, x_bar, x_c) - x
+
+    def blind_trial(self, problem: Any, p: Any) -> Any:
+        if problem.lower is None:
+            return super().blind_trial(problem, p)
+        boxed = jnp.all(jnp.isfinite(problem.lower) & jnp.isfinite(problem.upper))
+        return jnp.where(boxed, 1, super().blind_trial(problem, p))
 
     def longest(self, problem: Any, x: Any, p: Any) -> Any:
         if problem.lower is None:

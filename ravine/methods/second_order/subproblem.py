@@ -33,31 +33,41 @@ class Proposal(NamedTuple):
 
 
 class Eigen(NamedTuple):
-    """The Hessian, and Q diag(λ) Qᵀ = the Hessian on the elements that are free at x."""
+    """The Hessian B, the largest √|Bᵢᵢ| so far, and Q diag(λ) Qᵀ = D⁻¹ B D⁻¹, on the elements that are free at x."""
 
     B: Any
+    seen: Any
     lam: Any
     Q: Any
+
+    @property
+    def D(self) -> Any:
+        return _scale(self.seen)
 
 
 class Dense:
     """The exact subproblem: B is formed, and Q diag(λ) Qᵀ solved for."""
 
     @staticmethod
-    def model(problem: Objective, x: Any, g: Any) -> Eigen:
+    def model(problem: Objective, x: Any, g: Any, before: Eigen | None = None) -> Eigen:
         B = problem.hessian(x)
         B = jnp.where(jnp.isfinite(B), B, 0)
-        return Eigen(B, *_eigen(B, None if problem.lower is None else binding(x, g, problem.lower, problem.upper)))
+        if problem.lower is not None:
+            return Eigen(B, jnp.ones_like(x), *_eigen(B, binding(x, g, problem.lower, problem.upper)))
+        seen = jnp.sqrt(jnp.abs(jnp.diag(B)))
+        seen = seen if before is None else jnp.maximum(seen, before.seen)
+        D = _scale(seen)
+        return Eigen(B, seen, *jnp.linalg.eigh(B / D[:, None] / D[None]))
 
     @staticmethod
     def propose(problem: Objective, s: Any) -> Proposal:
-        B, lam, Q = s.model
-        a = Q.T @ s.g
+        B, _, lam, Q = s.model
+        a = Q.T @ (s.g / s.model.D)
         rounding = noise_of(lam)
         newton = jnp.where(lam[0] > -rounding, 0.5 * jnp.sum(a * a / jnp.maximum(lam, rounding)), jnp.inf)
         if problem.lower is None:
             z = diagonal(lam, a, s.radius)
-            return Proposal(Q @ z, -(a @ z + 0.5 * z @ (lam * z)), newton, lam[0])
+            return Proposal(Q @ z / s.model.D, -(a @ z + 0.5 * z @ (lam * z)), newton, lam[0])
 
         def solve(held: Any, r: Any, radius: Any) -> Any:
             lam, Q = _eigen(B, held)
@@ -73,7 +83,7 @@ class MatrixFree:
     """Steihaug's conjugate gradients: B is seen through products with it."""
 
     @staticmethod
-    def model(problem: Objective, x: Any, g: Any) -> Any:
+    def model(problem: Objective, x: Any, g: Any, before: Any = None) -> Any:
         return ()
 
     @staticmethod
@@ -101,10 +111,15 @@ def noise_of(lam: Any) -> Any:
     return lam.size * jnp.finfo(lam.dtype).eps * jnp.max(jnp.abs(lam))
 
 
+def _scale(seen: Any) -> Any:
+    """D: an element in whose direction no curvature was seen is measured as the most curved one."""
+    most = jnp.max(seen)
+    return jnp.where(seen > jnp.finfo(seen.dtype).eps * most, seen, jnp.where(most > 0, most, 1))
+
+
 def _eigen(B: Any, held: Any) -> Any:
     """The eigenvalues and eigenvectors of B on the elements that are not held; the others see a multiple of the identity."""
-    if held is not None:
-        B = jnp.where(held[:, None] | held[None, :], 0, B) + jnp.diag(jnp.where(held, jnp.max(jnp.abs(B)), 0))
+    B = jnp.where(held[:, None] | held[None, :], 0, B) + jnp.diag(jnp.where(held, jnp.max(jnp.abs(B)), 0))
     return jnp.linalg.eigh(B)
 
 

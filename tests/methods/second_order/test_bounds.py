@@ -70,6 +70,16 @@ def test_bounds_far_away_change_nothing(method):
     np.testing.assert_allclose(boxed.x, free.x, atol=1e-5)
 
 
+def test_in_a_box_the_first_trial_is_the_projected_gradient_step():
+    def far(x):
+        return 0.5 * jnp.sum((x - 50.0) ** 2)
+
+    boxed = rv.minimize(far, jnp.zeros(3), method="lbfgsb", bounds=(-100.0, 100.0))
+    half = rv.minimize(far, jnp.zeros(3), method="lbfgsb", bounds=(-100.0, None))
+    assert int(boxed.nit) == 1 < int(half.nit)
+    np.testing.assert_allclose(boxed.x, 50.0)
+
+
 def test_every_form_of_bounds_is_the_same_box():
     forms = [
         (0, 2),

@@ -102,6 +102,19 @@ def test_newtons_method_ends_in_one_step_on_a_quadratic(method):
     np.testing.assert_allclose(A @ r.x, b, atol=1e-2 if isinstance(method, rv.NewtonCG) else 1e-9)
 
 
+def test_the_steps_of_a_trust_region_do_not_depend_on_units():
+    units = 2.0 ** np.array([-20, 0, 13])  # powers of two, so that nothing is rounded differently
+
+    def f(x):
+        return jnp.sum(jnp.cosh(x)) + (x[0] * x[1] - x[2]) ** 2 + 3 * x[1] ** 4
+
+    x0 = np.array([2.0, -1.5, 3.0])
+    plain = rv.minimize(f, x0, method="trust_region", history=("x",), stop=rv.MaxSteps(6))
+    other = rv.minimize(lambda z: f(units * z), x0 / units, method="trust_region", history=("x",), stop=rv.MaxSteps(6))
+    assert int(plain.nit) == 6
+    np.testing.assert_allclose(units * other.history["x"], plain.history["x"], rtol=1e-12, atol=1e-14)
+
+
 def test_the_self_scaled_update_meets_the_secant_equation_and_stays_positive_definite():
     rng = np.random.default_rng(3)
     root, s, y = rng.normal(size=(6, 6)), rng.normal(size=6), rng.normal(size=6)

@@ -100,6 +100,14 @@ def test_a_fall_without_end(method):
     assert not r.success
 
 
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs", "lbfgsb", "trust_region"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_plane_falls_without_end(method, dtype):
+    r = rv.minimize(lambda x: -jnp.sum(x), np.ones(2, dtype), method=method)
+    assert r.status.name == "UNBOUNDED"
+    assert not r.success
+
+
 @pytest.mark.parametrize("method", ALL)
 def test_a_wall_of_nan_is_kept_away_from(method):
     """−log is not defined below 0; trials there are shrunk."""
