@@ -191,11 +191,11 @@ class Comparison:
                 f"No method reached {self.target:g} {within}; {best.setting} came lowest, to {best.final:.3g}{median}. "
                 "Give a larger budget or a higher target."
             )
-        cost = best.expected("seconds", self.target)
+        cost, steps = best.expected("seconds", self.target), best.expected("iteration", self.target)
         tries = f" on {best.reached(self.target)} of {n} seeds, on average" if n > 1 else ""
         text = (
             f"Take {best.setting}: it reached {self.target:g}{tries} after "
-            f"{best.expected('iteration', self.target):,.0f} iterations "
+            f"{steps:,.0f} iteration{'' if round(steps) == 1 else 's'} "
             f"({best.expected('work', self.target):,.3g} {self.work_unit}, {_seconds(cost)})"
         )
         left = best.reached(self.target) - best.held(self.target)

@@ -61,6 +61,7 @@ def test_the_verdict_does_not_say_more_than_was_seen(three):
     )
     one = comparison([entry("adam", [curve([2, 0.5, 0.01])])])
     assert said(one).startswith("Take Adam(0.1): it reached 0.1 after 20 iterations")
+    assert "after 1 iteration (" in said(comparison([entry("adam", [curve([2, 0.01], steps=1)])]))
     assert said(one, target=None).startswith("Take Adam(0.1): it came lowest, to 0.01 in 3 epochs")
     left = comparison([entry("adam", [curve([2, 0.05, 0.01 + 0.5 * s]) for s in (0, 1)])])
     assert "epochs, 10 ms), but left it again on 1; no other method" in said(left)
