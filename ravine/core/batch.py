@@ -51,9 +51,9 @@ def lanes(tree: Any, name: str) -> int:
     return int(lengths.pop() or 0)
 
 
-def in_cache(bytes_a_lane: int, least: int, most: int) -> int:
-    """How many lanes to work on at a time: a power of two that the cache holds, or `least` or `most`."""
-    return max(least, min(most, 2 ** int(np.log2(max(1, CACHE_BYTES // bytes_a_lane)))))
+def in_cache(bytes_a_lane: int, least: int, most: int, cache: int = CACHE_BYTES) -> int:
+    """How many lanes to work on at a time: a power of two that `cache` holds, or `least` or `most`."""
+    return max(least, min(most, 2 ** int(np.log2(max(1, cache // bytes_a_lane)))))
 
 
 def handed_on(rows: Any, free: Any, following: Any, total: int) -> tuple[Any, Any]:
