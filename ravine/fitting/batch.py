@@ -75,6 +75,7 @@ def least_squares_batch(
     tol: float | None = None,
     max_steps: int = 200,
     width: int | None = None,
+    sparsity: None = None,
 ) -> BatchFit:
     """Minimises ½‖r(xᵢ, *argsᵢ)‖² for every i by Levenberg-Marquardt, each lane at its own pace.
 
@@ -89,9 +90,10 @@ def least_squares_batch(
         tol: on the relative optimality, as in `least_squares`.
         max_steps: iterations of one problem.
         width: lanes worked on at a time; as many as fit the cache if None.
+        sparsity: only `least_squares` takes one; the problems of a batch are small and dense.
 
     Raises:
-        ValueError: rows that do not agree, x0 outside the bounds, bounds that cross.
+        ValueError: a sparsity; rows that do not agree, x0 outside the bounds, bounds that cross.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -99,6 +101,11 @@ def least_squares_batch(
         >>> r.x.round(3).tolist(), r.success.tolist()
         ([[2.0], [3.0], [4.0]], [True, True, True])
     """
+    if sparsity is not None:
+        raise ValueError(
+            "the problems of a batch are small and dense: call least_squares(…, sparsity=…) for each large one, "
+            "or once for all of them with the residuals of all in one function and a block-diagonal sparsity"
+        )
     x0, args = as_arrays(x0), as_arrays(args_as_tuple(args))
     B = np.shape(jax.tree.leaves(x0)[0])[0]
     axes = tuple(None if i in shared else 0 for i in range(len(args)))

@@ -118,6 +118,8 @@ def curve_fit(
     check_finite: bool = True,
     bounds: Any = None,
     method: Any = "auto",
+    *,
+    sparsity: Any = None,
     **more: Any,
 ) -> CurveFit:
     """Fits y = f(x, *p) to data; `popt, pcov = curve_fit(…)` as in SciPy.
@@ -132,6 +134,8 @@ def curve_fit(
         check_finite: refuse data that are not finite.
         bounds: (lower, upper), as in `least_squares`.
         method: as in `least_squares`.
+        sparsity: where the derivatives of f in the parameters may be other than zero, as in `least_squares`; for many parameters,
+            which are best an array in a dictionary: p0={"heights": …} and f(x, heights). pcov is dense.
         more: `loss`, `f_scale`, `tol`, `stop` … of `least_squares`.
 
     Returns:
@@ -158,7 +162,7 @@ def curve_fit(
     if shape != np.shape(ydata):
         raise ValueError(f"{model.name} returns shape {shape}, but ydata has shape {np.shape(ydata)}: they must be the same")
     residual = CurveResidual(model)
-    result = least_squares(residual, p0, (xdata, ydata, root), method, bounds=bounds, **more)
+    result = least_squares(residual, p0, (xdata, ydata, root), method, bounds=bounds, sparsity=sparsity, **more)
     fitted: Fitted = result.aux
     layout: Any = fitted.problem.layout
     pcov = covariance(fitted.problem, layout.pack(result.x), jnp.bool_(absolute_sigma))

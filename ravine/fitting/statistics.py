@@ -41,8 +41,13 @@ def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
 @jax.jit
 def covariance(problem: LeastSquares, x: Any, absolute: Any) -> Any:
     """C; infinite where J is rank-deficient or, unless the errors' size is known (`absolute`), m ≤ n."""
-    r, D, s, Vt = decompose(problem, x)
-    m, n = len(r), len(x)
+    return spread(*decompose(problem, x), absolute)
+
+
+@jax.jit
+def spread(r: Any, D: Any, s: Any, Vt: Any, absolute: Any) -> Any:
+    """C from what `decompose` found."""
+    m, n = len(r), len(D)
     V = Vt.T / s[None]
     known = jnp.where(absolute, 1, jnp.sum(r * r) / max(m - n, 1) if m > n else jnp.inf)
     full = s[-1] > _threshold(m, n, s)
@@ -120,14 +125,15 @@ def statistics(result: Result, absolute_sigma: bool = False) -> Statistics:
         raise TypeError("statistics are made of a result of least_squares or curve_fit")
     problem, layout = result.aux.problem, result.aux.problem.layout
     x = jnp.asarray(result.x) if layout is None else layout.pack(result.x)
-    r, D, s, Vt = (np.asarray(v, float) for v in decompose(problem, x))
+    found = decompose(problem, x)
+    r, D, s, Vt = (np.asarray(v, float) for v in found)
     names = parameter_names(result.x)
     rank = int(np.sum(s > max(len(r), len(s)) * float(jnp.finfo(x.dtype).eps) * s[0]))
     return Statistics(
         names=names,
         values=np.asarray(x, float),
         start=np.asarray(result.aux.start, float),
-        covariance=np.asarray(covariance(problem, x, absolute_sigma), float),
+        covariance=np.asarray(spread(*found, absolute_sigma), float),
         residuals=r,
         rank=rank,
         unseen=tuple(in_words(v / D, names) for v in Vt[rank:]),
@@ -197,9 +203,10 @@ def fit_report(result: Any, least_correlation: float = 0.1) -> str:
         share = f"{abs(100 * error / value):.2f}%" if value else "inf%"
         sure = f"+/- {error:.8f} ({share})" if np.isfinite(error) else "(not determined)"
         lines.append(f"    {name + ':':<{width}} {value:.8f} {sure} (init = {start:.8g})")
-    pairs = [(about.correlation[i, j], i, j) for i in range(n) for j in range(i + 1, n)]
-    pairs = sorted((p for p in pairs if abs(p[0]) >= least_correlation), key=lambda p: -abs(p[0]))
-    if pairs:
+    C = np.triu(about.correlation, 1)
+    pairs = np.argwhere(np.abs(C) >= least_correlation)
+    if len(pairs):
         lines.append(f"[[Correlations]] (unreported correlations are < {least_correlation:.3f})")
-        lines += [f"    C({about.names[i]}, {about.names[j]}) = {c:+.4f}" for c, i, j in pairs]
+        order = np.argsort(-np.abs(C[*pairs.T]), kind="stable")
+        lines += [f"    C({about.names[i]}, {about.names[j]}) = {C[i, j]:+.4f}" for i, j in pairs[order]]
     return "\n".join(lines)

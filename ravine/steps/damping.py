@@ -125,5 +125,8 @@ class TrustRadius(Damping):
         shrink = jnp.where(near, jnp.clip(parabola, 0.1, 0.5), 0.1)
         bad, good = trial.rho <= 0.25, (trial.rho >= 0.75) | (lam == 0)
         smaller = shrink * jnp.minimum(radius, 10 * trial.length)
+        # A Gauss-Newton step that fits into the smaller radius, too, would be proposed once more: a whole trial for nothing.
+        again = (trial.rho < 0) & (smaller > 0.9 * trial.length)
+        smaller = jnp.where(again, 0.5 * trial.length, smaller)
         radius = jnp.where(bad, smaller, jnp.where(good, 2 * trial.length, radius))
         return jnp.where(bad, lam / shrink, jnp.where(good, 0.5 * lam, lam)), radius

@@ -117,6 +117,8 @@ def test_what_does_not_fit_together_is_refused():
         rv.least_squares_batch(lambda x, t: x[0] * t, np.ones((B, 1)), (t,))
     with pytest.raises(ValueError, match=r"sigma\[1\] is 0"):
         rv.curve_fit_batch(decay, t, y, p0=[1.0, 1.0, 0.0], sigma=np.where(np.arange(20) == 1, 0.0, 1.0))
+    with pytest.raises(ValueError, match="small and dense: call least_squares"):
+        rv.curve_fit_batch(decay, t, y, p0=[1.0, 1.0, 0.0], sparsity="probe")
 
 
 @pytest.mark.parametrize(

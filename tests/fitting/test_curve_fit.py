@@ -210,3 +210,28 @@ def test_a_method_in_the_place_of_args_is_told():
 def test_labels_that_are_not_those_of_the_logits_are_refused(labels, cure):
     with pytest.raises(ValueError, match=cure):
         rv.least_squares(lambda W: jnp.ones((4, 2)) @ W, np.zeros((2, 3)), loss=rv.SoftmaxCrossEntropy(np.array(labels)))
+
+
+def heights(x, h):
+    """A curve of straight lines between heights at 0, 1, 2 …"""
+    i = jnp.clip(jnp.floor(x).astype(int), 0, len(h) - 2)
+    return h[i] + (x - jnp.floor(x)) * (h[i + 1] - h[i])
+
+
+def test_a_curve_of_many_parameters_with_its_sparsity_is_the_dense_fit():
+    x = np.linspace(0.0, 10.9, 60)
+    data = np.sin(x) + 0.1 * rng.standard_normal(x.size)
+    dense = rv.curve_fit(heights, x, data, p0={"h": np.zeros(12)})
+    fit = rv.curve_fit(heights, x, data, p0={"h": np.zeros(12)}, sparsity="probe")
+    assert "sparse normal equations: 119 entries in the 60×12 Jacobian, seen by 2 products" in fit.result.why
+    np.testing.assert_allclose(fit.popt["h"], dense.popt["h"], atol=1e-8)
+    np.testing.assert_allclose(fit.pcov, dense.pcov, rtol=1e-6, atol=1e-9)
+
+
+def test_the_report_has_the_correlations_that_are_large_enough_the_largest_first():
+    fit = rv.curve_fit(decay, t, y)
+    lines = fit.fit_report(least_correlation=0.3).split("[[Correlations]]")[1].splitlines()[1:]
+    C = fit.correlation
+    expected = sorted(((abs(C[i, j]), f"C(x[{i}], x[{j}]) = {C[i, j]:+.4f}") for i, j in ((0, 1), (0, 2), (1, 2))), reverse=True)
+    assert [line.strip() for line in lines] == [text for size, text in expected if size >= 0.3]
+    assert "Correlations" not in fit.fit_report(least_correlation=1.1)

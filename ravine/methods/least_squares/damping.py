@@ -78,11 +78,11 @@ class Damped(Method):
             return self.linear.step(problem, s.x, s.local, s.D, lam)
 
         p, lam = self.damping.step(solve, s.local.gauss_newton, s.g, s.D, s.lam, s.control)
+        p = jnp.where(jnp.all(jnp.isfinite(p)), p, 0)
         return p, lam, 0.5 * (lam * jnp.sum((s.D * p) ** 2) - s.g @ p)
 
     def step(self, problem: LeastSquares, s: State) -> State:
         p, lam, promised = self.propose(problem, s)
-        p = jnp.where(jnp.all(jnp.isfinite(p)), p, 0)
         x = within(problem, s.x + p)
         if promised is None or not (problem.lower is None and problem.upper is None):
             p = x - s.x

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import part
-from ravine.math.damped import least
 from ravine.methods.least_squares.auto_step import AutoStep
 from ravine.methods.least_squares.damping import Damped, State
 from ravine.methods.least_squares.linear_step import LinearStep, lengths
@@ -47,7 +46,7 @@ class Dogleg(Damped):
 
     def propose(self, problem: LeastSquares, s: State) -> tuple[Any, Any, Any]:
         radius, D = jnp.abs(s.control), s.D
-        p_N = self.linear.step(problem, s.x, s.local, D, jnp.full_like(s.f, least(s.x.size, s.x.dtype))).p
+        p_N = self.linear.gauss_newton(problem, s.x, s.local)
         g = s.g / D
         bend = self.linear.curvature(problem, s.x, s.local, g / D)
         p_C = -(g @ g) / jnp.where(bend > 0, bend, 1) * (g / D)
@@ -59,4 +58,5 @@ class Dogleg(Damped):
         tau = jnp.where(b > 0, c / (b + root), (root - b) / jnp.where(a > 0, a, 1))
         p = jnp.where(cauchy >= radius, radius / cauchy * p_C, p_C + tau * d)
         p = jnp.where(newton <= radius, p_N, p)
+        p = jnp.where(jnp.all(jnp.isfinite(p)), p, 0)
         return p, jnp.where(newton <= radius, 0, 1).astype(s.f.dtype), None

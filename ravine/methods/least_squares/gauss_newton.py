@@ -18,10 +18,9 @@ import jax.numpy as jnp
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import part, select
-from ravine.math.damped import least
 from ravine.methods.least_squares.auto_step import AutoStep
 from ravine.methods.least_squares.damping import tiny, verdict
-from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local
 from ravine.steps.armijo import Armijo
 from ravine.steps.line_search import ACCEPTED, Line, LineSearch
 
@@ -61,9 +60,8 @@ class GaussNewton(Method):
         return State(x, local.f, local.g, local, p, line._replace(outcome=jnp.int32(ACCEPTED)), jnp.bool_(False))
 
     def _turn(self, problem: LeastSquares, x: Any, local: Local) -> tuple[Any, Line]:
-        """The direction and its search. λ at rounding: directions that J does not see get no step."""
-        lam = jnp.full_like(local.f, least(x.size, x.dtype))
-        p = self.linear.step(problem, x, local, lengths(local.squares), lam).p
+        """The direction and its search."""
+        p = self.linear.gauss_newton(problem, x, local)
         return p, self.search.start(local.f, local.g @ p, jnp.ones_like(local.f))
 
     def step(self, problem: LeastSquares, s: State) -> State:

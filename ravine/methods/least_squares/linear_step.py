@@ -55,6 +55,12 @@ class LinearStep(Record):
         """p with (JᵀJ + λD²) p = −Jᵀr, and what is known of it."""
         raise NotImplementedError
 
+    def gauss_newton(self, problem: LeastSquares, x: Any, local: Local) -> Any:
+        """The step for λ = 0; λ at rounding, so that directions which J does not see get no step."""
+        if local.gauss_newton is not None:
+            return local.gauss_newton
+        return self.step(problem, x, local, lengths(local.squares), jnp.full_like(local.f, damped.least(x.size, x.dtype))).p
+
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         """‖J p‖²."""
         raise NotImplementedError
@@ -96,11 +102,15 @@ class QRStep(LinearStep):
     """
 
     def look(self, problem: LeastSquares, x: Any) -> Local:
-        f, r, J, g, squares = _dense(problem, x)
+        f, r, J = problem.jacobian(x)
         count("factor")
         R, b = damped.triangle(J, r)
-        undamped = damped.qr_solve(R, b, lengths(squares), jnp.zeros_like(f))
-        return Local(f, g, squares, jnp.sqrt(undamped.gain), undamped.p, R, b)
+        # As J = QR, the triangle has the lengths of J's columns, Jᵀr = Rᵀb, and columns may be made zero in it as well.
+        squares, g = jnp.sum(R * R, axis=0), jnp.sum(R * b[:, None], axis=0)
+        mask = free(problem, x, g)
+        R, g = (R, g) if mask is None else (R * mask[None], g * mask)
+        p, gain = damped.qr_undamped(R, b, lengths(squares))
+        return Local(f, g, squares, jnp.sqrt(gain), p, R, b)
 
     def step(self, problem: LeastSquares, x: Any, local: Local, D: Any, lam: Any) -> Solution:
         count("factor")

@@ -12,6 +12,7 @@ from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
 from ravine.core.stop import MaxSteps
 from ravine.problems import registry
+from ravine.steps.damping import Trial
 
 STEPS = (rv.QRStep(), rv.CholeskyStep())
 x64 = np.random.default_rng(0)
@@ -227,3 +228,11 @@ def test_a_network_is_not_called_solved_while_it_still_gets_better():
     r = rv.least_squares(problem.residual, start, problem.args, method=rv.GaussNewton(), stop=MaxSteps(100))
     assert r.status.name == "MAX_STEPS"
     assert r.fun < 0.2205
+
+
+@pytest.mark.parametrize("radius", [6.5, 23.7, 60.0, 1e4])
+def test_a_refused_gauss_newton_step_is_not_proposed_again(radius):
+    length = 6.4
+    trial = Trial(*map(jnp.asarray, (-1.0, length, -1.0, 1.0, 1.04)))  # the slope and the rise ask for a radius of 0.48 of it
+    _, smaller = rv.TrustRadius().judge(trial, jnp.asarray(0.0), jnp.asarray(radius))
+    assert 0.1 * length <= smaller < length / 1.1  # within 1.1 Δ it would be taken as it is
