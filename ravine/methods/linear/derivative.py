@@ -5,7 +5,8 @@
     least norm:    x = Aᵀw,  A Aᵀ w = b,  so  ẋ = Ȧᵀ w + Aᵀ ẇ  with  A Aᵀ ẇ = ḃ − (Ȧ Aᵀ + A Ȧᵀ) w
 
 Each right-hand side is solved by the method that solved the system (least squares and least norm by CG with the factors, if there
-are any, as preconditioner); reverse mode solves with the transpose.
+are any, as preconditioner); reverse mode solves with the transpose. A derivative carries no status: where its own equation has no
+solution, because A is singular, it is NaN.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from jax import lax
 
 from ravine.core import driver
 from ravine.core.problem import LinearSystem
+from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
 from ravine.math.operators import Operator, Product
 from ravine.methods.linear.certified import Certified
@@ -66,4 +68,6 @@ def _linear(A: Operator, rhs: Any, method: Any, tol: Any, stop: Stop) -> Any:
 
 def _solve(A: Operator, b: Any, method: Any, tol: Any, stop: Stop) -> Any:
     problem = LinearSystem(A, b)
-    return method.point(driver.solve(Certified(method, tol), problem, jnp.zeros(A.shape[1], b.dtype), stop).state.inner)
+    carry = driver.solve(Certified(method, tol), problem, jnp.zeros(A.shape[1], b.dtype), stop)
+    none = (carry.status == Status.BREAKDOWN) | (carry.status == Status.NONFINITE)
+    return jnp.where(none, jnp.nan, method.point(carry.state.inner))

@@ -227,3 +227,12 @@ def test_the_null_direction_of_a_function_of_trees_is_a_tree():
 def test_an_unknown_method_is_answered_with_those_for_linear_systems():
     with pytest.raises(ValueError, match=r"unknown method 'svd'; there are: bicgstab, cg, cholesky"):
         rv.linear_solve(FLAT, MISFIT, "svd")
+
+
+@pytest.mark.parametrize("method", ["cg", "lu"])
+def test_a_derivative_that_a_singular_matrix_does_not_have_is_nan(method):
+    def along(weights):
+        return jax.grad(lambda b: weights @ rv.linear_solve(FLAT, b, method).x)(jnp.array([1.0, 0.0, 1.0]))
+
+    np.testing.assert_allclose(along(jnp.array([1.0, 0.0, 1.0])), [1.0, 0.0, 0.5], atol=1e-12)
+    assert np.all(np.isnan(along(jnp.ones(3))))
