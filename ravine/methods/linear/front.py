@@ -149,9 +149,12 @@ class _Packing:
             raise ValueError(
                 f"x0 and b, or A's outcome and b, differ in structure: expected {self.treedef} with shapes {self.shapes}"
             )
-        return jnp.concatenate([jnp.ravel(jnp.asarray(v, self.dtype)) for v in leaves])
+        flat = [jnp.ravel(jnp.asarray(v, self.dtype)) for v in leaves]
+        return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
 
     def unpack(self, x: Any) -> Any:
+        if len(self.shapes) == 1:
+            return jax.tree.unflatten(self.treedef, [x.reshape(self.shapes[0])])
         ends = np.cumsum([int(np.prod(s)) for s in self.shapes])[:-1].tolist()
         return jax.tree.unflatten(self.treedef, [v.reshape(s) for v, s in zip(jnp.split(x, ends), self.shapes, strict=True)])
 
@@ -227,10 +230,7 @@ def _check_finite(tree: Any, name: str) -> float | None:
         if isinstance(v, jax.core.Tracer) or not jnp.issubdtype(v.dtype, jnp.inexact) or not v.size:
             continue
         here = np.ravel(np.asarray(v, None if v.dtype.itemsize > 2 else np.float32))
-        # A NaN or an infinity does not leave the norm finite: one pass for two purposes. SciPy's BLAS, because the threads of
-        # NumPy's own go on spinning for a while: the LU factors of a 2,000² array after it took 1.6 times as long.
-        (dot,) = get_blas_funcs(("dotc" if np.iscomplexobj(here) else "dot",), (here,))
-        square = float(dot(here, here).real)
+        square = _sum_of_squares(here)  # a NaN or an infinity does not leave it finite: one pass for two purposes
         if not jnp.finfo(here.dtype).tiny < square < np.inf:
             bad = ~np.isfinite(here)
             if bad.any():
@@ -244,6 +244,15 @@ def _check_finite(tree: Any, name: str) -> float | None:
         else:
             length = math.hypot(length, math.sqrt(square))
     return None if traced else length
+
+
+def _sum_of_squares(v: Any) -> float:
+    """vᴴv: large ones by the threads of SciPy's BLAS. Those of NumPy's own go on spinning for a while, and the LU factors of a
+    2,000² array after it took 1.6 times as long; for small ones a busy machine kept both waiting for their threads."""
+    if v.size < 2**20:
+        return float(np.einsum("i,i->", v.conj(), v).real)
+    (dot,) = get_blas_funcs(("dotc" if np.iscomplexobj(v) else "dot",), (v,))
+    return float(dot(v, v).real)
 
 
 def _place(tree: Any, index: Any) -> list[int]:
@@ -417,9 +426,10 @@ def solved(
     start = jnp.zeros(A.shape[1], b.dtype) if x0 is None else system.pack(x0)
     result = finished(run(whole, problem, start, None, stop, history=history, callback=callback, given=given, why=why), problem)
     x = attached(origin, b, result.x, (method, tol, stop)) if differentiable else result.x
-    best = result.best._replace(x=system.unpack(result.best.x))
+    solution = system.unpack(x)
+    best = result.best._replace(x=solution if result.best.x is x else system.unpack(result.best.x))
     aux = {name: system.unpack(v) if name in DIRECTIONS else v for name, v in result.aux.items()}
-    return dataclasses.replace(result, x=system.unpack(x), best=best, aux=aux, method=method)
+    return dataclasses.replace(result, x=solution, best=best, aux=aux, method=method)
 
 
 BUDGETS = (Status.MAX_STEPS, Status.MAX_SECONDS, Status.INTERRUPTED)
@@ -454,7 +464,7 @@ def diagnosis(
         warnings.warn(ASYMMETRIC.format(type(inner).__name__), RuntimeWarning, stacklevel=6)
     if m != n:
         return remark, found
-    if status is Status.CONVERGED and residual > tol * float(jnp.linalg.norm(problem.b)):
+    if status is Status.CONVERGED and inner.least_squares and residual > tol * float(jnp.linalg.norm(problem.b)):
         remark = f"b is not in the range of A, which is singular: x is of least ‖b − A x‖ = {residual:.3g}. {remark}".strip()
     elif not status.success and "null_direction" not in found:
         tight = 100 * float(jnp.finfo(x.dtype).eps) / n**0.5  # ‖A‖_F ≤ √n ‖A‖₂
