@@ -105,8 +105,9 @@ class QRStep(LinearStep):
         f, r, J = problem.jacobian(x)
         count("factor")
         R, b = damped.triangle(J, r)
-        # As J = QR, the triangle has the lengths of J's columns, Jᵀr = Rᵀb, and columns may be made zero in it as well.
-        squares, g = jnp.sum(R * R, axis=0), jnp.sum(R * b[:, None], axis=0)
+        # As J = QR, the triangle has the lengths of J's columns, and columns may be made zero in it as well. But Rᵀb is a poorer
+        # Jᵀr where rows are of very different size, which a reflection mixes.
+        squares, g = jnp.sum(R * R, axis=0), r @ J
         mask = free(problem, x, g)
         R, g = (R, g) if mask is None else (R * mask[None], g * mask)
         p, gain = damped.qr_undamped(R, b, lengths(squares))
