@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from ravine.core.driver import solve
 from ravine.core.problem import LeastSquares, LinearSystem
-from ravine.core.pytree import hyper, static
+from ravine.core.pytree import hyper, part, static
 from ravine.core.stop import MaxSteps, Optimality
 from ravine.math.damped import Solution, least
 from ravine.methods.least_squares.linear_step import LinearStep, Local, free, lengths
@@ -41,6 +41,9 @@ class Product(NamedTuple):
 class PCGStep(LinearStep):
     """Conjugate gradients on the normal equations, for problems whose Jacobian is too large to be made.
 
+    A preconditioner of your own, M ≈ (JᵀJ)⁻¹ in the parameters' units, goes in with `linear`, as into Newton-CG:
+    `PCGStep(linear=rv.CG(preconditioner=rv.precond.BlockJacobi(3).of(A)))` with A ≈ JᵀJ, or a function r ↦ M r.
+
     Example:
         >>> import jax.numpy as jnp, ravine as rv
         >>> method = rv.LevenbergMarquardt(linear=rv.PCGStep(), damping=rv.Nielsen())
@@ -55,6 +58,7 @@ class PCGStep(LinearStep):
     block: int = static(1, least=1, doc="parameters in a block of the preconditioner: 1 is Jacobi")
     probes: int = static(8, least=1, doc="K: random vectors for the preconditioner, at least `block`")
     steps: int = static(200, least=1, doc="iterations of conjugate gradients at most")
+    linear: CG = part(of=CG, factory=CG, doc="conjugate gradients; a preconditioner of theirs takes the place of the blocks")
 
     def look(self, problem: LeastSquares, x: Any) -> Local:
         f = problem.value(x)
@@ -83,10 +87,12 @@ class PCGStep(LinearStep):
         def damped(q: Any) -> Any:
             return hold * vj(jv(hold * q / D)) / D + lam * q
 
-        precondition = self._preconditioner(local.J / D[None], lam)
+        given = self.linear.preconditioner
+        blocks = self._preconditioner(local.J / D[None], lam) if given is None else None
+        cg = self.linear.replace(preconditioner=blocks or (lambda r: D * self.linear.M(D * r)))
         system = LinearSystem(Product(damped, (x.size, x.size)), -local.g / D)
         stop = Optimality(jnp.maximum(local.r, jnp.finfo(x.dtype).eps ** 0.75)) | MaxSteps(self.steps)
-        q = solve(CG(preconditioner=precondition), system, jnp.zeros_like(x), stop).state.x
+        q = solve(cg, system, jnp.zeros_like(x), stop).state.x
         # The slope of a system that is nothing but damping: the search for λ then needs no second solve.
         return Solution(q / D, -(local.g / D) @ q, q @ q / lam, lam)
 

@@ -73,3 +73,33 @@ def test_auto_makes_no_jacobian_that_does_not_fit():
     step, why = rv.AutoStep().chosen(problem, np.zeros(100_000))
     assert isinstance(step, rv.PCGStep)
     assert "too large" in why
+
+
+@pytest.mark.parametrize(
+    "M",
+    [
+        rv.precond.BlockJacobi(5).of(jnp.asarray(A.T @ A)),
+        rv.precond.IncompleteCholesky().of(jnp.asarray(A.T @ A)),
+        lambda r: jnp.linalg.solve(A.T @ A, r),
+    ],
+    ids=["block_jacobi", "incomplete_cholesky", "function"],
+)
+def test_the_preconditioners_of_linear_systems_serve_it(M):
+    problem, x, D = LeastSquares(Function(curved), (), Layout.vector(np.zeros(10))), np.full(10, 0.1), np.linspace(0.5, 2, 10)
+    pcg, qr = rv.PCGStep(tol=1e-13, linear=rv.CG(preconditioner=M)), rv.QRStep()
+    p = pcg.step(problem, x, pcg.look(problem, x), D, jnp.float64(1e-3)).p
+    np.testing.assert_allclose(p, qr.step(problem, x, qr.look(problem, x), D, jnp.float64(1e-3)).p, rtol=1e-7, atol=1e-9)
+
+
+def test_with_the_inverse_one_iteration_is_the_gauss_newton_step():
+    problem = LeastSquares(Function(lambda x: A @ x - B), (), Layout.vector(np.zeros(10)))
+    step = rv.PCGStep(tol=1e-12, steps=1, linear=rv.CG(preconditioner=lambda r: jnp.linalg.solve(A.T @ A, r)))
+    x = np.full(10, 0.1)
+    p = step.step(problem, x, step.look(problem, x), np.linspace(0.5, 2, 10), jnp.float64(0.0)).p
+    np.testing.assert_allclose(x + p, np.linalg.lstsq(A, B, rcond=None)[0], rtol=1e-8)
+
+
+def test_a_preconditioner_that_has_not_seen_a_matrix_is_refused():
+    method = rv.LevenbergMarquardt(linear=rv.PCGStep(linear=rv.CG(preconditioner=rv.precond.Jacobi())))
+    with pytest.raises(TypeError, match=r"give CG preconditioner=Jacobi\(…\)\.of\(A\)"):
+        rv.least_squares(curved, np.full(10, 0.1), method=method)
