@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from ravine.core.problem import Oracles
 from ravine.core.pytree import substitute
 from ravine.core.result import Result
 from ravine.core.run import outcome
+from ravine.core.side_by_side import side_by_side
 from ravine.core.stop import Stop
 
 FEWER = 8
@@ -34,6 +36,8 @@ CACHE_BYTES = 2**18
 MOST_LANES = 512  # python benchmarks/second_order.py lanes
 STEPS, ROUNDS = 4, 64
 """Steps of the lanes between two looks at which of them have ended, and looks between two returns to the host."""
+PARTS_FROM = 4
+"""A batch goes to several cores where each has so many pools of lanes to work through."""
 PATIENCE = 64
 """Rounds that the last few lanes of a pool go on in it: to make it smaller costs a compilation."""
 
@@ -78,7 +82,11 @@ def run_batch(method: Method, problem: Oracles, args: Any, x0s: Any, layout: Lay
     width = in_cache(sum(v.size * v.dtype.itemsize for v in jax.tree.leaves(one)), LEAST, MOST_LANES)
     clock = time.perf_counter()
     if jax.default_backend() == "cpu" and total > width:
-        full = _through_pool(method, problem, starts, stop, width, clock)
+
+        def part(starts: Any, ready: Callable[[], None]) -> Carry:
+            return _through_pool(method, problem, starts, stop, width, clock, ready)
+
+        full = side_by_side(part, starts, PARTS_FROM * width)
     else:
         full = _start(method, problem, stop, *starts)
     return _finish(method, problem, layout, stop, _gathered(method, problem, args, full, stop, clock), args)
@@ -123,11 +131,14 @@ class Pool(NamedTuple):
     full: Carry
 
 
-def _through_pool(method: Method, problem: Oracles, starts: Any, stop: Stop, width: int, clock: float) -> Carry:
+def _through_pool(
+    method: Method, problem: Oracles, starts: Any, stop: Stop, width: int, clock: float, ready: Callable[[], None]
+) -> Carry:
     """The carries of all problems: ended, but for a few that take much longer than the others."""
     pool = _fill(method, problem, stop, starts, width)
     while True:
         pool = _rounds(method, problem, stop, starts, time.perf_counter() - clock, pool)
+        ready()
         if bool(_over(pool, len(starts[1]))):
             return pool.full
 
