@@ -29,6 +29,14 @@ const inverse = (M: Numbers) => {
   return [M[3] / det, -M[1] / det, -M[2] / det, M[0] / det];
 };
 
+/** D, in which the length of a step is measured: what the run remembers, or 1. */
+export function units(runs: Runs, k: number): number[] {
+  const D = runs.state.D ?? runs.state.seen;
+  if (!D) return [1, 1];
+  const row = Array.from(D.rows.subarray(2 * k, 2 * k + 2)), most = Math.max(...row);
+  return row.map((v) => v || most || 1);
+}
+
 /** The λ that the step from k to k + 1 took, by (JᵀJ + λD²) p = −Jᵀr; that of the state is where the next search starts. */
 export function damping(run: Run, runs: Runs, k: number): number {
   const pair = (all: Float32Array, i: number) => all.subarray(2 * i, 2 * i + 2), next = Math.min(k + 1, run.nit);
@@ -127,10 +135,11 @@ function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Valu
     const model = clean(run.f[k] + dot(g, p!) + 0.5 * dot(p!, times(H, p!)), run.f[k]);
     line("f(x + p)", `f(x + p) ≈ ${short(run.f[k])} + ${vector(g)}ᵀ·${vector(p!)} + ½ ${vector(p!)}ᵀ·${vector(H)} ${vector(p!)} = ${short(model)}`);
   }
-  if (has("subject to |p| ≤ Δ")) {
+  if (has("subject to |D p| ≤ Δ")) {
     // Rejected steps shorten the radius between two rows; a step that stops short of the model's minimum ends at it.
-    const whole = times(inverse(H), g).map((a) => -a), inside = length(plus(by, whole, -1)) < 1e-3 * length(by);
-    if (!inside) tell("Δ", length(by));
+    const whole = times(inverse(H), g).map((a) => -a), inside = length(plus(by, whole, -1)) < 1e-3 * length(by), D = units(runs, k);
+    tell("D", [D[0], 0, 0, D[1]]);
+    if (!inside) tell("Δ", Math.hypot(D[0] * by[0], D[1] * by[1]));
     line("ρ =", predicted > 0 ? `${short(fell / predicted)} = (${short(run.f[k])} − ${short(run.f[next])}) / ${short(predicted)}` : "");
   }
   if (has("p_C = ")) dogleg();

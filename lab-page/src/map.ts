@@ -2,7 +2,7 @@
 import { css, isDark, ramp, type Pen } from "./colours";
 import { segments } from "./contour";
 import { fit, short } from "./dom";
-import { damping, letter } from "./explain";
+import { damping, letter, units } from "./explain";
 import { type Heights, valueAt } from "./scale";
 import type { Field, MethodInfo, Run, Runs } from "./types";
 
@@ -288,7 +288,7 @@ export class ContourMap {
     if (view.overlays.has("model")) this.model(c, field, x, g, runs.curvature.subarray(4 * k, 4 * k + 4), run.f[k]);
     if (view.overlays.has("region") && view.info) {
       const named = (wanted: string) => Object.entries(runs.state).find(([n, s]) => s.size === 1 && letter(view.info!, n, 1) === wanted);
-      const radius = named("Δ")?.[1].rows[k], D = vector("D") ?? [1, 1];
+      const radius = named("Δ")?.[1].rows[k], D = units(runs, k);
       if (radius !== undefined) {
         // ‖D p‖ ≤ Δ: where the model is trusted.
         const b = this.box(), [left, right, low, high] = field.window;
