@@ -9,14 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.batch import PARTS_FROM, in_cache
+from ravine.core.batch import in_cache
 from ravine.core.choice import args_as_tuple
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
-from ravine.core.pytree import substitute
 from ravine.core.run import default_tolerance
-from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
 from ravine.fitting.curve import CurveResidual, predicted
 from ravine.fitting.front import as_loss, refuse_outside, side_of
@@ -122,16 +120,7 @@ def least_squares_batch(
     width = width or in_cache(m * (layout.size + 2) * packed.dtype.itemsize, 32, B, CACHE_BYTES)
     dtype = packed.dtype
     goal = np.asarray(default_tolerance(dtype) if tol is None else tol, dtype)
-
-    def part(rows: Any, ready: Callable[[], None]) -> Any:
-        x, lower, upper, own = rows
-        own = iter(own)
-        given = tuple(a if axis is None else next(own) for a, axis in zip(args, axes, strict=True))
-        boxed = substitute(problem, lower=lower, upper=upper)
-        return fit(boxed, x, given, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, min(width, len(x)))
-
-    own = [a for a, axis in zip(args, axes, strict=True) if axis is not None]
-    out = side_by_side(part, (packed, lower, upper, own), PARTS_FROM * width)
+    out = fit(problem, packed, args, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, min(width, B))
     x = out.x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(out.x)
     return BatchFit(x, out.f, out.status, out.nit, out.optimality)
 
