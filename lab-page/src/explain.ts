@@ -29,12 +29,17 @@ const inverse = (M: Numbers) => {
   return [M[3] / det, -M[1] / det, -M[2] / det, M[0] / det];
 };
 
-/** D, in which the length of a step is measured: what the run remembers, or 1. */
-export function units(runs: Runs, k: number): number[] {
-  const D = runs.state.D ?? runs.state.seen;
-  if (!D) return [1, 1];
-  const row = Array.from(D.rows.subarray(2 * k, 2 * k + 2)), most = Math.max(...row);
-  return row.map((v) => v || most || 1);
+/** D, in which the length of a step is measured: what the run remembers, the largest root of the Hessian's diagonal so far, or 1. */
+export function units(method: MethodInfo, runs: Runs, k: number): number[] {
+  const D = runs.state.D;
+  if (D) return Array.from(D.rows.subarray(2 * k, 2 * k + 2));
+  if (!method.rule.some((line) => line.includes("subject to |D p| ≤ Δ"))) return [1, 1];
+  const largest = [0, 3].map((at) => {
+    let most = 0;
+    for (let i = 0; i <= k; i++) most = Math.max(most, Math.sqrt(Math.abs(runs.curvature[4 * i + at])));
+    return most;
+  });
+  return largest.map((v) => v || Math.max(...largest) || 1);
 }
 
 /** The λ that the step from k to k + 1 took, by (JᵀJ + λD²) p = −Jᵀr; that of the state is where the next search starts. */
@@ -137,7 +142,7 @@ function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Valu
   }
   if (has("subject to |D p| ≤ Δ")) {
     // Rejected steps shorten the radius between two rows; a step that stops short of the model's minimum ends at it.
-    const whole = times(inverse(H), g).map((a) => -a), inside = length(plus(by, whole, -1)) < 1e-3 * length(by), D = units(runs, k);
+    const whole = times(inverse(H), g).map((a) => -a), inside = length(plus(by, whole, -1)) < 1e-3 * length(by), D = units(method, runs, k);
     tell("D", [D[0], 0, 0, D[1]]);
     if (!inside) tell("Δ", Math.hypot(D[0] * by[0], D[1] * by[1]));
     line("ρ =", predicted > 0 ? `${short(fell / predicted)} = (${short(run.f[k])} − ${short(run.f[next])}) / ${short(predicted)}` : "");

@@ -288,7 +288,7 @@ export class ContourMap {
     if (view.overlays.has("model")) this.model(c, field, x, g, runs.curvature.subarray(4 * k, 4 * k + 4), run.f[k]);
     if (view.overlays.has("region") && view.info) {
       const named = (wanted: string) => Object.entries(runs.state).find(([n, s]) => s.size === 1 && letter(view.info!, n, 1) === wanted);
-      const radius = named("Δ")?.[1].rows[k], D = units(runs, k);
+      const radius = named("Δ")?.[1].rows[k], D = units(view.info, runs, k);
       if (radius !== undefined) {
         // ‖D p‖ ≤ Δ: where the model is trusted.
         const b = this.box(), [left, right, low, high] = field.window;

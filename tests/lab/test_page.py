@@ -298,6 +298,18 @@ def test_the_matrix_of_a_quasi_newton_rule_gives_the_librarys_direction(everyone
     np.testing.assert_allclose(-H.reshape(2, 2) @ g, p, atol=0.03 * np.abs(H.reshape(2, 2) * g).max())
 
 
+def test_the_trust_regions_units_are_the_roots_of_the_first_hessians_diagonal(everyone):
+    numbers = numbers_of(everyone, "trust_region", 0)[0][1].replace("−", "-")
+    p, D, B = (
+        np.array([float(v) for v in re.findall(r"-?\d[\d.]*(?:e-?\d+)?", text)])
+        for text in re.search(r"^(\(.*?\)) = arg min.*\|(\[.*?\]) .*B = (\[.*?\])", numbers).groups()
+    )
+    radius = float(re.search(r"≤ (\d[\d.]*)", numbers)[1])
+    np.testing.assert_allclose(D[[0, 3]], np.sqrt(B[[0, 3]]), rtol=0.01)
+    assert D[1] == D[2] == 0
+    assert np.hypot(*(D[[0, 3]] * p)) <= 1.01 * radius
+
+
 def test_overlays_are_drawn(visit):
     page = visit(TWO.replace("k=50", "k=3"))
     settled(page)
