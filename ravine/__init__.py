@@ -44,7 +44,7 @@ _NAMES: dict[str, str] = {
     "check_derivatives": "ravine.core.derivatives",
     "curve_fit": "ravine.fitting.curve",
     "curve_fit_batch": "ravine.fitting.batch",
-    "factor": "ravine.methods.linear.factor",
+    "factor": "ravine.methods.linear.front",
     "fit_report": "ravine.fitting.statistics",
     "gradient": "ravine.core.derivatives",
     "gradient_noise": "ravine.training.noise",

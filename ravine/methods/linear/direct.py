@@ -17,7 +17,7 @@ from ravine.core.pytree import part, static, substitute
 from ravine.core.status import Status
 from ravine.core.work import cond, count
 from ravine.math.operators import Operator
-from ravine.methods.linear.factor import Factor, factor
+from ravine.methods.linear.factor import Factor, factored
 from ravine.methods.linear.krylov import LinearMethod, norm, singular
 
 
@@ -53,7 +53,7 @@ class Direct(LinearMethod):
     def _factor(self, A: Operator) -> Factor:
         if self.precision == "float32":
             A = jax.tree.map(lambda v: v.astype(jnp.float32) if jnp.issubdtype(v.dtype, jnp.floating) else v, A)
-        return factor(A, self.kind)
+        return factored(A, self.kind)
 
     def init(self, problem: LinearSystem, x: Any) -> DirectState:
         count("factor")

@@ -441,21 +441,8 @@ def flat_direction(a: Any) -> tuple[int, Any]:
     return k, jnp.asarray(v / np.linalg.norm(v))
 
 
-def factor(A: Any, kind: str = "lu") -> Factor:
-    """The factors of A, for many right-hand sides.
-
-    Args:
-        A: as in `linear_solve`, but not a function.
-        kind: "lu", "cholesky" (symmetric positive definite) or "qr" (also rectangular).
-
-    Raises:
-        ValueError: another kind ("ldl" is none: JAX has no LDLᵀ), or a rectangular A for "lu" and "cholesky".
-
-    Example:
-        >>> import jax.numpy as jnp, ravine as rv
-        >>> rv.factor(jnp.array([[2.0, 0.0], [0.0, 4.0]])).solve(jnp.array([2.0, 4.0])).tolist()
-        [1.0, 1.0]
-    """
+def factored(A: Any, kind: str) -> Factor:
+    """The factors of A as they come; where there are none, they hold NaN."""
     operator = as_operator(A)
     m, n = operator.shape
     if kind not in ("lu", "cholesky", "qr"):

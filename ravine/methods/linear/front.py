@@ -28,6 +28,7 @@ from ravine.math.sparse import Ell, swept, to_scipy
 from ravine.methods.linear.as_operator import as_operator
 from ravine.methods.linear.certified import Certified
 from ravine.methods.linear.derivative import attached
+from ravine.methods.linear.factor import CholeskyFactor, Factor, factored
 from ravine.methods.linear.krylov import singular
 
 
@@ -220,6 +221,33 @@ def _function(fun: Callable[[Any], Any], domain: _Packing, image: _Packing) -> M
         converted, constants = jax.closure_convert(wrapped, jnp.zeros(domain.size, domain.dtype))
         wrapped = jax.tree_util.Partial(_Hoisted(converted), tuple(constants)) if constants else wrapped
     return MatrixFree(Function(wrapped, "A"), (image.size, domain.size), str(domain.dtype))
+
+
+def factor(A: Any, kind: str = "lu") -> Factor:
+    """The factors of A, for many right-hand sides.
+
+    Args:
+        A: as in `linear_solve`, but not a function.
+        kind: "lu", "cholesky" (symmetric positive definite) or "qr" (also rectangular).
+
+    Raises:
+        ValueError: another kind ("ldl" is none: JAX has no LDLᵀ), or a rectangular A for "lu" and "cholesky"; NaN or infinity
+            in A, with the place of the first; an A that is not positive definite for "cholesky". Under `jit` such factors
+            hold NaN.
+
+    Example:
+        >>> import jax.numpy as jnp, ravine as rv
+        >>> rv.factor(jnp.array([[2.0, 0.0], [0.0, 4.0]])).solve(jnp.array([2.0, 4.0])).tolist()
+        [1.0, 1.0]
+    """
+    operator = as_operator(A)
+    _check_finite(operator, "A")
+    factors = factored(operator, kind)
+    if isinstance(factors, CholeskyFactor) and not is_traced(factors.L) and not np.isfinite(np.asarray(factors.L).diagonal()).all():
+        raise ValueError(
+            "A is not positive definite: take kind='lu', or linear_solve(A, b, 'cholesky'), which says in which direction"
+        )
+    return factors
 
 
 def _check_finite(tree: Any, name: str) -> float | None:

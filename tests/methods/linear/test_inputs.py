@@ -197,3 +197,16 @@ def test_a_dense_hermitian_matrix_goes_to_cholesky_and_a_tall_complex_one_to_qr(
     tall = rv.linear_solve(Z[:, :3], b)
     assert "qr" in tall.why
     np.testing.assert_allclose(tall.x, np.linalg.lstsq(Z[:, :3], b)[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["lu", "cholesky", "qr"])
+def test_factors_of_a_matrix_with_nan_are_refused_with_its_place(kind):
+    with pytest.raises(ValueError, match=r"A has nan at \[1, 0\]"):
+        rv.factor(np.array([[2.0, 0.0], [np.nan, 2.0]]), kind)
+
+
+def test_a_cholesky_factor_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="A is not positive definite: take kind='lu'"):
+        rv.factor(np.array([[1.0, 2.0], [2.0, 1.0]]), "cholesky")
+    under_jit = jax.jit(lambda A: rv.factor(A, "cholesky").solve(jnp.ones(2)))(jnp.array([[1.0, 2.0], [2.0, 1.0]]))
+    assert np.isnan(under_jit).all()
