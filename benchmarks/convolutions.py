@@ -3,7 +3,7 @@
     python benchmarks/convolutions.py
 
 Prints milliseconds for a gradient of a small ConvNet in a loop of two steps, and outside of a loop, where XLA moves the
-axes itself.
+axes itself; and for eight lanes of it, as a sweep over step sizes has them, under `vmap` and one after another.
 """
 
 import time
@@ -11,10 +11,10 @@ import time
 import jax
 import jax.numpy as jnp
 
-from ravine.core.convolutions import in_fast_order
+from ravine.core.convolutions import in_fast_order, over_lanes
 from ravine.problems.networks import ConvNet, cross_entropy
 
-EXAMPLES = 100
+EXAMPLES, LANES = 100, 8
 ROUNDS = 3
 
 
@@ -54,6 +54,11 @@ def main():
     print(f"gradient outside of a loop     {outside:8.1f} ms")
     print(f"in a loop, as JAX writes it    {loop:8.1f} ms")
     print(f"in a loop, with axes moved     {moved:8.1f} ms, ratio {moved / loop:.3f}")
+    lanes = jax.tree.map(lambda v: jnp.stack([v] * LANES), params)
+    for name, spread in (("under vmap", jax.vmap), ("one after another", over_lanes(True))):
+        of_lanes = spread(lambda p: in_fast_order(gradient)(p, batch))
+        took = milliseconds(twice(lambda p, _, of_lanes=of_lanes: of_lanes(p)), lanes, None) / 2
+        print(f"{LANES} lanes in a loop, {name:<18}{took:8.1f} ms")
 
 
 if __name__ == "__main__":

@@ -239,9 +239,7 @@ def _epoch(
 ) -> Any:
     """One epoch of every seed and step size."""
 
-    x = jax.tree.map(lambda v: v[0, 0], carries.state.x)
-    batch = Training(loss, data, orders[0], first, layout).batch(first)
-    spread = over_lanes(convolves(loss, x if layout is None else layout.unpack(x), batch))
+    spread = _over_lanes(loss, carries.state.x, Training(loss, data, orders[0], first, layout).batch(first), layout)
 
     def of_seed(order: Any, row: Any) -> Any:
         problem = Training(loss, data, order, first, layout)
@@ -264,6 +262,11 @@ def look(measure: Function, xs: Any, data: Any, validation: Any, *, layout: Layo
         train = mean_over(measure, params, data)["loss"]
         return train, {} if validation is None else mean_over(measure, params, validation)
 
-    x = jax.tree.map(lambda v: v[0, 0], xs)
-    spread = over_lanes(convolves(measure, x if layout is None else layout.unpack(x), data))
+    spread = _over_lanes(measure, xs, data, layout)
     return spread(spread(one))(xs)
+
+
+def _over_lanes(fun: Function, xs: Any, data: Any, layout: Layout | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """How a function goes over seeds or step sizes, where `fun(params, data)` is what it computes."""
+    x = jax.tree.map(lambda v: v[0, 0], xs)
+    return over_lanes(convolves(fun, x if layout is None else layout.unpack(x), data))

@@ -1,7 +1,7 @@
 """Convolutions in the axis order that XLA's fast kernel on processors takes.
 
 XLA puts a convolution into that order by itself only outside of loops, and a method runs in one: there a gradient by the filters,
-which JAX writes with other axes, made a small ConvNet's gradient take 726 ms instead of 26 (`python
+which JAX writes with other axes, made a small ConvNet's gradient take 867 ms instead of 27 (`python
 benchmarks/convolutions.py`, 2 cores). So the axes are moved before XLA sees them. Values stay what they were.
 """
 
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal, primitives
 
-from ravine.core.program import bind
+from ravine.core.program import bind, equations, inner_programs, is_program
 
 
 def in_fast_order(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,8 +35,8 @@ def in_fast_order(fun: Callable[..., Any]) -> Callable[..., Any]:
 def over_lanes(convolving: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`jax.vmap`; one lane after another where they convolve.
 
-    Filters of many lanes make a convolution in groups, for which a processor has no fast kernel: a sweep of 8 lanes took 1,049 ms a
-    gradient under `vmap` and 242 one after another.
+    Filters of many lanes make a convolution in groups, for which a processor has no fast kernel: a sweep of 8 lanes took 1,800 ms a
+    gradient under `vmap` and 229 one after another (`python benchmarks/convolutions.py`).
     """
     return _one_by_one if convolving else jax.vmap
 
@@ -86,22 +86,21 @@ def _convolve(x: Any, W: Any, params: dict[str, Any]) -> Any:
 
 def _with_inner_moved(eqn: Any) -> Any:
     """The equation with the programs inside of it (of a jit, a checkpoint, a loop, a branch) changed likewise."""
-    inner = {name: _moved(v) for name, v in eqn.params.items() if _convolves(v)}
-    return eqn.replace(params={**eqn.params, **inner}) if inner else eqn
+    if not any(map(_convolves, inner_programs(eqn))):
+        return eqn
+    return eqn.replace(params={name: _moved(v) for name, v in eqn.params.items()})
 
 
-def _moved(program: Any) -> Any:
-    if isinstance(program, tuple):
-        return tuple(_moved(v) if _convolves(v) else v for v in program)
-    jaxpr, constants = (program.jaxpr, program.consts) if hasattr(program, "jaxpr") else (program, ())
-    ins = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype, weak_type=v.aval.weak_type) for v in jaxpr.invars]
+def _moved(v: Any) -> Any:
+    if isinstance(v, tuple) and any(map(is_program, v)):
+        return tuple(map(_moved, v))
+    if not is_program(v):
+        return v
+    jaxpr, constants = (v.jaxpr, v.consts) if hasattr(v, "jaxpr") else (v, ())
+    ins = [jax.ShapeDtypeStruct(u.aval.shape, u.aval.dtype, weak_type=u.aval.weak_type) for u in jaxpr.invars]
     moved = jax.make_jaxpr(partial(_evaluate, jaxpr, constants))(*ins)
-    return moved if hasattr(program, "jaxpr") else moved.jaxpr
+    return moved if hasattr(v, "jaxpr") else moved.jaxpr
 
 
-def _convolves(v: Any) -> bool:
-    """Whether a parameter of an equation is a program, or some programs, with a convolution."""
-    if isinstance(v, tuple):
-        return any(map(_convolves, v))
-    equations = getattr(getattr(v, "jaxpr", v), "eqns", ())
-    return any(eqn.primitive.name == "conv_general_dilated" or any(map(_convolves, eqn.params.values())) for eqn in equations)
+def _convolves(program: Any) -> bool:
+    return any(eqn.primitive.name == "conv_general_dilated" for eqn in equations(program))

@@ -11,7 +11,7 @@ import math
 
 from jax.extend.core import Literal
 
-from ravine.core.program import Program, Step
+from ravine.core.program import Program, Step, inner_programs
 
 REARRANGED = {"transpose", "reshape", "squeeze", "convert_element_type", "copy", "rev", "expand_dims", "sharding_constraint"}
 
@@ -69,7 +69,7 @@ def find_layers(program: Program) -> tuple[list[Layer], dict[int, str]]:
                 dependence = dependence | {len(layers) - 1}
             elif why:
                 reasons.update((weights[v], why) for v in step.ins if v in weights)
-        elif name == "gather" or _has_inner_program(step):
+        elif name == "gather" or inner_programs(step.eqn):
             reasons.update((weights[v], "looked up" if name == "gather" else f"inside {name}") for v in numbers if v in weights)
         after.update((out, dependence) for out in step.outs)
     uses: dict[int, list[int]] = {}
@@ -79,12 +79,6 @@ def find_layers(program: Program) -> tuple[list[Layer], dict[int, str]]:
     for layer in layers:
         _find_bias(program, layer, biases, uses)
     return layers, reasons
-
-
-def _has_inner_program(step: Step) -> bool:
-    """Whether it is a loop, a branch, or a function with a derivative of its own."""
-    values = [v for given in step.eqn.params.values() for v in (given if isinstance(given, tuple) else (given,))]
-    return any(hasattr(v, "eqns") or hasattr(v, "jaxpr") for v in values)
 
 
 def _same_size(step: Step) -> bool:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -117,6 +117,24 @@ def run(program: Program, replace: dict[int, Callable[[Step, list[Any], dict[int
         outputs = replace[place](step, inputs, values) if place in replace else bind(step.eqn, inputs)
         values.update(zip(step.outs, outputs, strict=True))
     return [read(v) for v in program.results]
+
+
+def inner_programs(eqn: Any) -> list[Any]:
+    """The programs inside of an operation: of a jit, a loop, its branches, a function with a derivative of its own."""
+    return [v for given in eqn.params.values() for v in (given if isinstance(given, tuple) else (given,)) if is_program(v)]
+
+
+def is_program(v: Any) -> bool:
+    """Whether a parameter of an operation is a program."""
+    return hasattr(v, "eqns") or hasattr(v, "jaxpr")
+
+
+def equations(program: Any) -> Iterator[Any]:
+    """All operations of a traced program, those inside of others included."""
+    for eqn in getattr(program, "jaxpr", program).eqns:
+        yield eqn
+        for inner in inner_programs(eqn):
+            yield from equations(inner)
 
 
 def bind(eqn: Any, inputs: list[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 """A batch in as many parts as there are cores, each in a thread of its own.
 
-A compiled loop over lanes keeps one core busy, and XLA runs what one thread asks for one after another. On two cores 10,000 runs of
-L-BFGS take 86 ms instead of 211. The fits of `curve_fit_batch` gain nothing by it: 67 ms instead of 60.
+A compiled loop over lanes keeps one core busy, and XLA runs what one thread asks for one after another. 10,000 runs of
+L-BFGS take 107 ms on two cores and 168 on one (`python benchmarks/second_order.py batch`, the same after `taskset -c 0`).
 """
 
 from __future__ import annotations

@@ -87,7 +87,8 @@ def _look(problem: LeastSquares, x: Any, args: Any, axes: Any) -> Local:
         return cost, r, [weigh(c) for c in columns]
 
     # `vmap` puts lanes first, and there the residuals of a lane lie side by side: the sums over them are fast as they are, and
-    # lanes last took two to four times as long. Without the barrier every product would work out its columns anew.
+    # lanes last took two to four times as long (`python benchmarks/least_squares.py batch`). Without the barrier every product
+    # would work out its columns anew.
     f, r, J = lax.optimization_barrier(jax.vmap(one, in_axes=(-1, axes))(x, args))
     g = jnp.stack([jnp.sum(c * r, axis=1) for c in J])
     upper = {(i, j): jnp.sum(J[i] * J[j], axis=1) for i in range(len(J)) for j in range(i, len(J))}

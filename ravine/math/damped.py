@@ -77,7 +77,7 @@ def qr_undamped(R: Any, b: Any, D: Any) -> tuple[Any, Any]:
 
 
 def upper_solve(R: Any, b: Any, transposed: bool = False) -> Any:
-    """R⁻¹b, or R⁻ᵀb. LAPACK takes 0.23 µs for n = 5, what is written out 0.05."""
+    """R⁻¹b, or R⁻ᵀb; small ones are written out, because a call of LAPACK costs more than they do."""
     if len(b) > UNROLLED:
         return triangular_solve(R, b[:, None], left_side=True, transpose_a=transposed)[:, 0]
     return (forwards if transposed else backwards)(list(R.T), b)

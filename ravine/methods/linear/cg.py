@@ -62,9 +62,7 @@ class CG(Preconditioned):
         r = problem.residual(x)
         z = self.M(r)
         rz = jnp.vdot(r, z)
-        known = self.preconditioner is None and problem.norm is not None
-        largest = (problem.norm / r.size**0.5).astype(r.dtype) if known else jnp.zeros((), r.dtype)  # ‖A‖_F / √n ≤ ‖A‖₂
-        return CGState(x, norm(r), r, z, rz, jnp.ones((), r.dtype), rz, largest, jnp.bool_(True))
+        return CGState(x, norm(r), r, z, rz, jnp.ones((), r.dtype), rz, self.size_at_least(problem, r), jnp.bool_(True))
 
     def step(self, problem: LinearSystem, s: CGState) -> CGState:
         Ap = problem.product(s.p)

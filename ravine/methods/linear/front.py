@@ -276,7 +276,8 @@ def _check_finite(tree: Any, name: str) -> float | None:
 
 def _sum_of_squares(v: Any) -> float:
     """vᴴv: large ones by the threads of SciPy's BLAS. Those of NumPy's own go on spinning for a while, and the LU factors of a
-    2,000² array after it took 1.6 times as long; for small ones a busy machine kept both waiting for their threads."""
+    2,000² array after it took 1.6 times as long (`python benchmarks/linear.py dense`); for small ones a busy machine kept both
+    waiting for their threads."""
     if v.size < 2**20:
         return float(np.einsum("i,i->", v.conj(), v).real)
     (dot,) = get_blas_funcs(("dotc" if np.iscomplexobj(v) else "dot",), (v,))

@@ -95,6 +95,11 @@ class Preconditioned(LinearMethod):
             return self
         return substitute(self, preconditioner=given.T if isinstance(given, Operator) else None)
 
+    def size_at_least(self, problem: LinearSystem, r: Any) -> Any:
+        """A lower bound of the largest |eigenvalue| of M A: ‖A‖_F / √n without a preconditioner, else 0."""
+        known = self.preconditioner is None and problem.norm is not None
+        return (problem.norm / r.size**0.5).astype(r.dtype) if known else jnp.zeros((), r.dtype)
+
     def M(self, r: Any) -> Any:
         """M r ≈ A⁻¹ r."""
         if self.preconditioner is None:

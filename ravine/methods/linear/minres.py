@@ -71,9 +71,7 @@ class MINRES(Preconditioned):
         zero, one = jnp.zeros((), r.dtype), jnp.ones((), r.dtype)
         safe = jnp.where(beta > 0, beta, 1)
         blank = jnp.zeros_like(r)
-        known = self.preconditioner is None and problem.norm is not None
-        largest = (problem.norm / r.size**0.5).astype(r.dtype) if known else zero  # ‖A‖_F / √n ≤ ‖A‖₂
-        scalars = zero, beta, zero, zero, zero, -one, zero, largest, zero, zero, zero
+        scalars = zero, beta, zero, zero, zero, -one, zero, self.size_at_least(problem, r), zero, zero, zero
         return MINRESState(x, norm(r), r, blank, r / safe, z / safe, blank, blank, *scalars, one > 0)
 
     def step(self, problem: LinearSystem, s: MINRESState) -> MINRESState:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ravine.core.problem import Objective
+from ravine.core.program import equations
 
 DENSE_UP_TO = 200
 KINKS = {
@@ -55,22 +56,11 @@ def _choose(problem: Objective, x: Any) -> tuple[str, str]:
 def _kinks(problem: Objective, x: Any) -> list[str]:
     """The operations in f that are not differentiable everywhere. Those inside a gradient rule of JAX's own are not seen."""
     found: set[str] = set()
-
-    def look(jaxpr: Any) -> None:
-        for equation in jaxpr.eqns:
-            name = equation.primitive.name
-            if name in KINKS and any(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.invars):
-                found.add(KINKS[name])
-            for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
-                if _is_jaxpr(inner):
-                    look(getattr(inner, "jaxpr", inner))
-
-    look(jax.make_jaxpr(problem.value)(x).jaxpr)
+    for equation in equations(jax.make_jaxpr(problem.value)(x)):
+        name = equation.primitive.name
+        if name in KINKS and any(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.invars):
+            found.add(KINKS[name])
     return sorted(found)
-
-
-def _is_jaxpr(v: Any) -> bool:
-    return hasattr(v, "eqns") or hasattr(v, "jaxpr")
 
 
 def _twice_differentiable(problem: Objective, x: Any) -> bool:
