@@ -6,7 +6,9 @@
     H⁺ = (I − ρ s yᵀ) H (I − ρ y sᵀ) + ρ s sᵀ,      ρ = 1 / yᵀs
 
 H starts as the identity, and is scaled by sᵀy / yᵀy before its first update [1, (6.17), (6.20)]. Where sᵀy is not positive, H
-is kept.
+is kept. The search goes on until the slope has fallen to c₂ = 0.6 of what it was, where [1] has 0.9: closer to the minimum along
+the line y says more of the curvature. Of 118 CUTEst problems four more are solved so (as with every c₂ from 0.3 to 0.7), in a
+tenth fewer steps and for 3 % more evaluations; the number was chosen on this set.
 
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006), algorithm 6.1.
 """
@@ -38,7 +40,7 @@ class BFGS(LineSearchDescent):
 
     practical_up_to = 2000
 
-    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=lambda: StrongWolfe(c2=0.6), doc="line search")
 
     def blank(self, x: Any) -> Any:
         return rows(jnp.eye(x.size, dtype=x.dtype))
