@@ -54,7 +54,7 @@ _NAMES: dict[str, str] = {
     "jacobian": "ravine.core.derivatives",
     "least_squares": "ravine.fitting.front",
     "least_squares_batch": "ravine.fitting.batch",
-    "linear_solve": "ravine.api",
+    "linear_solve": "ravine.methods.linear.front",
     "minimize": "ravine.api",
     "minimize_batch": "ravine.api",
     "plot_fit": "ravine.fitting.plot",

@@ -19,8 +19,6 @@ from ravine.core.result import Result
 from ravine.core.rule import layout_for
 from ravine.core.run import default_tolerance, run
 from ravine.core.stop import MaxSteps, Optimality, Stop, criterion
-from ravine.methods.linear import front as linear
-from ravine.methods.linear.auto import automatic
 from ravine.methods.second_order.auto import choose
 
 
@@ -135,50 +133,6 @@ def minimize_batch(
     stop = _stop(stop, tol, layout.dtypes[0])
     problem = Objective(fun, (), layout, *packed(box, layout))
     return run_batch(chosen, problem, args, jax.vmap(layout.pack)(x0s), layout, stop, key)
-
-
-def linear_solve(
-    A: Any,
-    b: Any,
-    method: Any = "auto",
-    x0: Any = None,
-    *,
-    preconditioner: Any = None,
-    tol: float | None = None,
-    stop: Stop | None = None,
-    callback: Callable[[Result], Any] | None = None,
-    history: tuple[str, ...] | str = (),
-) -> Result:
-    """Solves A x = b; where A is not square, finds the x of least ‖b − A x‖ (and of least ‖x‖ among these).
-
-    Args:
-        A: m×n: an array, a sparse matrix, an operator of `ravine.math.operators`, a lineax operator, or a function v ↦ A v.
-        b: length m; (m, k) for k right-hand sides; for a function also a tree.
-        method: "auto", a name, or a method such as `CG()`; what "auto" chose and why stands in `result.why`.
-        x0: where an iteration starts; zeros by default.
-        preconditioner: M ≈ A⁻¹: a function r ↦ M r, an object of `rv.precond`, or an operator.
-        tol: CONVERGED means ‖b − A x‖ ≤ tol ‖b‖ of the recomputed residual; by default the square root of the machine precision.
-        stop: further reasons to stop, as in `minimize`; by default 10 n + 100 steps.
-
-    Returns:
-        A `Result`: `x`, `fun` = ‖b − A x‖, `status` and, in `aux`, what the method has found out of A.
-
-    Raises:
-        ValueError: shapes that do not fit, a number in A or b that is none (and where).
-        TypeError: A is nothing linear.
-
-    Example:
-        >>> import jax.numpy as jnp, ravine as rv
-        >>> r = rv.linear_solve(jnp.array([[4.0, 1.0], [1.0, 2.0]]), jnp.array([1.0, 2.0]))
-        >>> r.status.name, abs(r.x).round(4).tolist()
-        ('CONVERGED', [0.0, 1.0])
-    """
-    system = linear.posed(A, b, x0)
-    stop, tol = linear.stopping(stop, tol, system)
-    if method == "auto":
-        return automatic(system, preconditioner, tol, stop, x0, history, callback)
-    fit = linear.fitted(method, system.A, preconditioner)
-    return linear.solved(system, fit, tol, stop, x0, history, callback, method, "")
 
 
 def _stop(stop: Stop | None, tol: float | None, dtype: Any) -> Stop:

@@ -27,7 +27,10 @@ from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality
 from ravine.math.operators import MatrixFree, Operator
 from ravine.methods.linear.certified import Certified
-from ravine.methods.linear.front import System, fitted, frobenius, is_symmetric, posed, true_residual
+from ravine.methods.linear.diagnosis import true_residual
+from ravine.methods.linear.norms import frobenius, is_symmetric
+from ravine.methods.linear.solve import fitted
+from ravine.methods.linear.system import System, posed
 from ravine.problems.problem import Problem
 
 PRECONDITIONERS = ("jacobi", "ssor", "incomplete_cholesky")

@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ravine.core import work
+from ravine.core.codegen import Compiled
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles
 from ravine.core.pytree import cast, largest, widest
@@ -193,19 +193,22 @@ def _advance(method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any,
     return lax.while_loop(go, body, carry)
 
 
-start = jax.jit(_start, static_argnames=("history", "rows", "best"))
+start = Compiled(_start, static_argnames=("history", "rows", "best"))
 start.__doc__ = "The carry at x0. `history` names the columns to record, `rows` their length."
 
-_advance_compiled = partial(jax.jit, donate_argnames="carry")(_advance)
+_advance_compiled = Compiled(_advance, donate_argnames="carry")
 
 
-def advance(method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any, seconds: Any = 0.0) -> Carry:
+def advance(
+    method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any, seconds: Any = 0.0, *, quick: bool = False
+) -> Carry:
     """Up to `n` more steps. The buffers of `carry` are given away: use the carry that comes back.
 
     Args:
         seconds: wall-clock seconds since the run began, for `MaxSeconds`.
+        quick: compile quickly, as `codegen` says.
     """
-    return _advance_compiled(method, problem, carry, stop, n, seconds)
+    return _advance_compiled(method, problem, carry, stop, n, seconds, quick=quick)
 
 
 def solve(
@@ -265,9 +268,13 @@ def drive(
     """
     feed = problem if callable(problem) else lambda k: (problem, 2**31 - 1)
     began = time.perf_counter()
+    rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
+    now = feed(0 if carry is None else int(carry.k))[0]
+    name = (type(method), jax.tree.structure((method, now, stop)), _shapes((x0, now)))
+    begin = (method, now, x0, stop, key, history, rows, best)
+    quick = not callable(problem) and start.makes_small_arrays(name, *begin)
     if carry is None:
-        rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
-        carry = start(method, feed(0)[0], x0, stop, key, history, rows, best)
+        carry = start(*begin, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.
         if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(carry)):
             raise Traced
@@ -278,7 +285,6 @@ def drive(
         carry = jax.tree.map(jnp.copy, carry)._replace(status=jnp.int32(Status.RUNNING))
         if history:
             carry.history["base"] = jnp.array(carry.nit, copy=True)
-    name = (type(method), jax.tree.structure((method, feed(int(carry.k))[0], stop)), _shapes(x0))
     with Interrupt() as interrupt:
         known = name in _pace
         while True:
@@ -296,7 +302,7 @@ def drive(
             n = every or (max(1, int(SECONDS_BETWEEN_BOUNDARIES / _pace[name])) if known else 16)
             n = min(n, steps, HISTORY_ROWS if history else n)
             t = time.perf_counter()
-            carry = advance(method, now, carry, stop, n, t - began)
+            carry = advance(method, now, carry, stop, n, t - began, quick=quick)
             if isinstance(carry.status, jax.core.Tracer):
                 raise Traced
             done = int(carry.k) - k

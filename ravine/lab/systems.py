@@ -81,7 +81,7 @@ def frames_of(steps: int) -> list[int]:
 
 def runs(n: int, kind: str, methods: dict[str, dict[str, float]], steps: int) -> dict[str, Iterates]:
     """The runs of all methods from the same start."""
-    from ravine.api import linear_solve
+    from ravine.methods.linear.front import linear_solve
 
     A, b, solution = poisson(n)
     kept = frames_of(steps)

@@ -14,8 +14,10 @@ from ravine.core.run import is_traced
 from ravine.core.stop import Stop
 from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Kronecker, Operator, Realified, Stencil
 from ravine.math.sparse import Coordinates, Ell, diagonals_of
-from ravine.methods.linear.front import System, fitted, is_symmetric, solved
+from ravine.methods.linear.norms import is_symmetric
 from ravine.methods.linear.preconditioners import Jacobi
+from ravine.methods.linear.solve import fitted, solved
+from ravine.methods.linear.system import System
 
 DIRECT_UP_TO = 50_000  # unknowns of a sparse system that is factored
 DENSE_UP_TO = 2_000  # unknowns for which the entries of a function are written out

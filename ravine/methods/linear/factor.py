@@ -21,8 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.linalg import lu_solve, solve_triangular
-from scipy import linalg
-from scipy.linalg import get_lapack_funcs
 
 from ravine.core.pytree import part, static
 from ravine.math.operators import BlockDiagonal, Diagonals, Kronecker, Operator
@@ -386,6 +384,18 @@ def _at_hand(a: Any) -> bool:
 ALIGNED = 64  # bytes; NumPy's arrays begin anywhere, and JAX copies one that does not begin at a multiple of it
 
 
+def scipy_linalg() -> Any:
+    """`scipy.linalg`, which takes 0.16 s to import: not before something is solved on the host."""
+    from scipy import linalg
+
+    return linalg
+
+
+def _lapack(name: str, dtype: Any) -> Any:
+    (function,) = scipy_linalg().get_lapack_funcs((name,), dtype=dtype)
+    return function
+
+
 def _to_overwrite(a: Any) -> Any:
     """A copy for LAPACK to work in, which JAX then takes as it stands; copying the factors took a tenth of the time of LU."""
     memory = np.empty(a.nbytes + ALIGNED, np.uint8)
@@ -405,7 +415,7 @@ def _lu(a: Any) -> tuple[Any, Any]:
     """(L U)ᵀ and the order of P Aᵀ = L U. XLA copies the array three times around the same LAPACK call, a third of the time."""
     if not _at_hand(a):
         return _lu_traced(a)
-    (getrf,) = get_lapack_funcs(("getrf",), dtype=a.dtype)
+    getrf = _lapack("getrf", a.dtype)
     lu, pivots, _ = getrf(_to_overwrite(a).T, overwrite_a=True)
     order = np.arange(len(a), dtype=np.int32)
     for i, p in enumerate(pivots):
@@ -422,7 +432,7 @@ def _cholesky(a: Any) -> Any:
     """L of A = L Lᵀ, from the lower triangle; NaN where there is none."""
     if not _at_hand(a):
         return _cholesky_traced(a)
-    (potrf,) = get_lapack_funcs(("potrf",), dtype=a.dtype)
+    potrf = _lapack("potrf", a.dtype)
     upper, info = potrf(_to_overwrite(a).T, lower=False, overwrite_a=True)
     return jnp.full_like(a, jnp.nan) if info else jnp.asarray(upper.T)
 
@@ -431,13 +441,13 @@ def flat_direction(a: Any) -> tuple[int, Any]:
     """Of a symmetric array that is not positive definite: the first row k whose pivot is not positive, and the unit vector along
     v = (−A₁₁⁻¹a, 1, 0), A₁₁ the rows and columns before k and a what A has beside them, for which vᵀA v is that pivot."""
     a = np.asarray(a)
-    (potrf,) = get_lapack_funcs(("potrf",), dtype=a.dtype)
+    potrf = _lapack("potrf", a.dtype)
     upper, info = potrf(a.T, lower=False)
     k = max(info - 1, 0)
     v = np.zeros(len(a), a.dtype)
     v[k] = 1
     U = upper[:k, :k]
-    v[:k] = -linalg.solve_triangular(U, linalg.solve_triangular(U, a[:k, k], trans=1)) if k else 0
+    v[:k] = -scipy_linalg().solve_triangular(U, scipy_linalg().solve_triangular(U, a[:k, k], trans=1)) if k else 0
     return k, jnp.asarray(v / np.linalg.norm(v))
 
 

@@ -1,0 +1,74 @@
+"""How the code of a program is made: quickly, where all of its arrays are small.
+
+On a processor XLA has two ways to make kernels. The usual one makes better code for large arrays: BFGS of 300 variables takes 1.6
+times as long without it. But it takes two to three times as long to compile, and where arrays are small its code is no faster:
+`python benchmarks/codegen.py` has both ways side by side.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import get_opaque_trace_state
+
+from ravine.core.program import equations
+
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+SMALL = 4096
+"""Elements up to which an array is small."""
+
+_small: dict[Any, bool] = {}
+
+
+class Compiled:
+    """`jax.jit` of a function, to be called in the usual way or, as `quick`, with kernels that are made quickly."""
+
+    def __init__(self, function: Callable[..., Any], **how: Any):
+        self.usual = jax.jit(function, **how)
+        self.quick = jax.jit(function, compiler_options=QUICK, **how)
+
+    def __call__(self, *args: Any, quick: bool = False) -> Any:
+        return (self.quick if quick else self.usual)(*args)
+
+    def makes_small_arrays(self, name: Any, *args: Any) -> bool:
+        """Whether a call may be quick: it is made on a processor, outside of other programs, and makes no large array.
+
+        Args:
+            name: equal for equal programs; a program is looked through once.
+        """
+        if not _at_top_level() or jax.default_backend() != "cpu" or not _accepted():
+            return False
+        if name not in _small:
+            made = (v.aval for eqn in equations(self.usual.trace(*args).jaxpr) for v in eqn.outvars)
+            _small[name] = all(np.prod(getattr(a, "shape", ())) <= SMALL for a in made)
+        return _small[name]
+
+
+def _at_top_level() -> bool:
+    """Whether nothing is being traced: XLA takes options for whole programs only."""
+    return bool(get_opaque_trace_state(convention="nnx") == _top_level())
+
+
+@functools.cache
+def _top_level() -> Any:
+    import threading
+
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(get_opaque_trace_state(convention="nnx")))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@functools.cache
+def _accepted() -> bool:
+    """Whether this XLA knows the options, which are its own and may go."""
+    try:
+        jax.jit(lambda: 0, compiler_options=QUICK)()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
