@@ -35,17 +35,22 @@ class Compiled:
         return (self.quick if quick else self.usual)(*args)
 
     def makes_small_arrays(self, name: Any, *args: Any) -> bool:
-        """Whether a call may be quick: it is made on a processor, outside of other programs, and makes no large array.
+        """Whether a call may be quick and makes no large array.
 
         Args:
             name: equal for equal programs; a program is looked through once.
         """
-        if not _at_top_level() or jax.default_backend() != "cpu" or not _accepted():
+        if not may_be_quick():
             return False
         if name not in _small:
             made = (v.aval for eqn in equations(self.usual.trace(*args).jaxpr) for v in eqn.outvars)
             _small[name] = all(np.prod(getattr(a, "shape", ())) <= SMALL for a in made)
         return _small[name]
+
+
+def may_be_quick() -> bool:
+    """Whether a call made now is on a processor, outside of other programs, and XLA knows the way."""
+    return _at_top_level() and jax.default_backend() == "cpu" and _accepted()
 
 
 def _at_top_level() -> bool:

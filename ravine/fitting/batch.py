@@ -11,19 +11,24 @@ import numpy as np
 
 from ravine.core.batch import in_cache
 from ravine.core.choice import args_as_tuple
+from ravine.core.codegen import may_be_quick
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
+from ravine.core.pytree import substitute
 from ravine.core.run import default_tolerance
+from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
 from ravine.fitting.curve import CurveResidual, predicted
 from ravine.fitting.front import as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 
-CACHE_BYTES = 2**20
-"""What the Jacobians of the lanes that are worked on may fill: `python benchmarks/least_squares.py batch`. A quarter of it took 1.4
-times as long in float64."""
+CACHE_BYTES = 2**19
+"""What the Jacobians of the lanes that are worked on may fill: `python benchmarks/least_squares.py batch`."""
+
+PART_BYTES = 2**22
+"""What the Jacobians of the problems in a thread of their own fill at least: below that, threads cost more than they bring."""
 
 
 class BatchFit(NamedTuple):
@@ -116,11 +121,22 @@ def least_squares_batch(
     lower, upper = _box(bounds, layout, packed)
     problem = LeastSquares(Function(fun, "fun"), (), layout, lower, upper, loss=as_loss(loss, f_scale))
     m = LeastSquares(problem.fun, lane, layout).shape(packed[0]).size
-    # Of a lane, its residuals and Jacobian count.
-    width = width or in_cache(m * (layout.size + 2) * packed.dtype.itemsize, 32, B, CACHE_BYTES)
+    a_lane = max(1, m * (layout.size + 2) * packed.dtype.itemsize)  # bytes of its residuals and Jacobian
+    width = width or in_cache(a_lane, 32, B, CACHE_BYTES)
     dtype = packed.dtype
     goal = np.asarray(default_tolerance(dtype) if tol is None else tol, dtype)
-    out = fit(problem, packed, args, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, min(width, B))
+    quick, width = may_be_quick(), min(width, B)
+
+    def part(rows: Any, ready: Callable[[], None]) -> Any:
+        x0, lower, upper, mine = rows
+        box = substitute(problem, lower=lower, upper=upper)
+        own = tuple(a if axis is None else b for a, b, axis in zip(args, mine, axes, strict=True))
+        out = fit(box, x0, own, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, width, quick=quick)
+        ready()
+        return jax.block_until_ready(out)
+
+    by_lane = tuple(None if axis is None else a for a, axis in zip(args, axes, strict=True))
+    out = side_by_side(part, (packed, lower, upper, by_lane), max(4 * width, PART_BYTES // a_lane))
     x = out.x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(out.x)
     return BatchFit(x, out.f, out.status, out.nit, out.optimality)
 
