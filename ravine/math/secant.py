@@ -38,3 +38,19 @@ def bfgs_inverse(H: Rows, s: Any, y: Any, scale: Any = 1) -> Rows:
     u = scale * (H @ y)
     v = 0.5 * (1 + rho * (y @ u)) * s - u
     return H.plus(scale, rho * s, v)
+
+
+def bfgs_diagonal(D: Any, s: Any, y: Any) -> Any:
+    """The diagonal of what BFGS makes of diag(D), an inverse Hessian, after D was scaled so that yᵀD y = sᵀy [1, (4.9)].
+
+        1 / D⁺ᵢ = (yᵀD y / sᵀy) (1 / Dᵢ − (sᵢ / Dᵢ)² / sᵀD⁻¹s) + yᵢ² / sᵀy
+
+    Rounding may take all of the first bracket away; of each 1 / Dᵢ a part ε stays, so that D⁺ is positive and finite.
+
+    [1] J. C. Gilbert, C. Lemaréchal, "Some numerical experiments with variable-storage quasi-Newton algorithms", Math. Prog. 45
+        (1989) 407-435.
+    """
+    ys, eps = y @ s, jnp.finfo(s.dtype).eps
+    B = (y @ (D * y)) / ys / D
+    updated = B - (B * s) ** 2 / (s @ (B * s)) + y * y / ys
+    return 1 / jnp.clip(updated, eps * B, B / eps)

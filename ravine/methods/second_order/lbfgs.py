@@ -1,16 +1,24 @@
 """L-BFGS: BFGS that remembers the last m steps instead of a matrix, O(m n) a step.
 
-    p = −H g,   H = the BFGS updates by (sₖ₋ₘ, yₖ₋ₘ) … (sₖ₋₁, yₖ₋₁) of γ I,   γ = sᵀy / yᵀy of the last step
+    p = −H g,   H = the BFGS updates by (sₖ₋ₘ, yₖ₋ₘ) … (sₖ₋₁, yₖ₋₁) of D,   D = γ I,   γ = sᵀy / yᵀy of the last step
 
 by the two loops [1, algorithm 7.4]:
 
     q = g
     for the pairs from the last to the first:   α = ρ sᵀq,   q = q − α y
-    r = γ q
+    r = D q
     for the pairs from the first to the last:   β = ρ yᵀr,   r = r + (α − β) s
     p = −r
 
+With `diagonal`, D holds a number for each parameter: the diagonal of the BFGS update of the last D, scaled to yᵀD y = sᵀy [2]:
+
+    1 / D⁺ᵢ = (yᵀD y / sᵀy) (1 / Dᵢ − (sᵢ / Dᵢ)² / sᵀD⁻¹s) + yᵢ² / sᵀy
+
+It remembers the units of the parameters for longer than m steps.
+
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006); D. C. Liu, J. Nocedal, Math. Prog. 45 (1989) 503-528.
+[2] J. C. Gilbert, C. Lemaréchal, "Some numerical experiments with variable-storage quasi-Newton algorithms", Math. Prog. 45 (1989)
+    407-435: the scaling of their program M1QN3.
 """
 
 from __future__ import annotations
@@ -22,19 +30,19 @@ from jax import lax
 
 from ravine.core.pytree import part, select, static
 from ravine.math.rows import rows
-from ravine.math.secant import curvature_is_positive, first_scale
+from ravine.math.secant import bfgs_diagonal, curvature_is_positive, first_scale
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
 from ravine.steps.wolfe import StrongWolfe
 
 
 class Pairs(NamedTuple):
-    """The last m steps and gradient differences, oldest first, each m rows; ρ = 1 / yᵀs, 0 in empty rows; and γ."""
+    """The last m steps and gradient differences, oldest first, each m rows; ρ = 1 / yᵀs, 0 in empty rows; and D."""
 
     S: Any
     Y: Any
     rho: Any
-    gamma: Any
+    D: Any
 
 
 class LBFGS(LineSearchDescent):
@@ -48,19 +56,21 @@ class LBFGS(LineSearchDescent):
     """
 
     memory: int = static(10, least=1, doc="steps m that are remembered")
+    diagonal: bool = static(False, choices=(False, True), doc="whether D has a number for each parameter, for badly scaled ones")
     search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
 
     def blank(self, x: Any) -> Pairs:
         empty = rows(jnp.zeros((self.memory, x.size), x.dtype))
-        return Pairs(empty, empty, jnp.zeros(self.memory, x.dtype), jnp.ones((), x.dtype))
+        return Pairs(empty, empty, jnp.zeros(self.memory, x.dtype), jnp.ones(x.shape if self.diagonal else (), x.dtype))
 
     def learn(self, memory: Pairs, fresh: Any, s: Any, y: Any, g: Any) -> Pairs:
         good = curvature_is_positive(s, y)
         rho = jnp.append(memory.rho[1:], 1 / (y @ s))
-        return select(good, Pairs(memory.S.pushed(s), memory.Y.pushed(y), rho, first_scale(s, y)), memory)
+        D = bfgs_diagonal(memory.D, s, y) if self.diagonal else first_scale(s, y)
+        return select(good, Pairs(memory.S.pushed(s), memory.Y.pushed(y), rho, D), memory)
 
     def direction(self, memory: Pairs, g: Any) -> Any:
-        S, Y, rho, gamma = memory
+        S, Y, rho, D = memory
 
         def backward(q: Any, pair: Any) -> Any:
             s, y, rho = pair
@@ -76,7 +86,7 @@ class LBFGS(LineSearchDescent):
         for block in reversed(blocks):
             q, alpha = lax.scan(backward, q, block, reverse=True)
             alphas.append(alpha)
-        r = gamma * q
+        r = D * q
         for block, alpha in zip(blocks, reversed(alphas), strict=True):
             r, _ = lax.scan(forward, r, (*block, alpha))
         return -r

@@ -7,7 +7,7 @@ import pytest
 
 import ravine as rv
 from ravine.math.rows import rows
-from ravine.math.secant import bfgs_inverse
+from ravine.math.secant import bfgs_diagonal, bfgs_inverse
 from ravine.methods.second_order.ssbroyden import self_scaled
 
 
@@ -72,12 +72,31 @@ def test_lbfgs_with_full_memory_is_bfgs():
     for k in range(12):
         s = jnp.asarray(rng.normal(size=8))
         H, pairs = full.learn(H, k == 0, s, A @ s, g), limited.learn(pairs, k == 0, s, A @ s, g)
-        first = pairs.gamma if first is None else first
+        first = pairs.D if first is None else first
     # L-BFGS takes γ from its last pair, BFGS from its first; with the same γ they are one method.
-    same = limited.direction(pairs._replace(gamma=first), g)
+    same = limited.direction(pairs._replace(D=first), g)
     np.testing.assert_allclose(same, full.direction(H, g), rtol=1e-9)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(limited.direction(pairs, g), full.direction(H, g), rtol=1e-3)
+
+
+def test_the_diagonal_of_lbfgs_is_that_of_the_bfgs_update_of_a_scaled_diagonal_matrix():
+    rng = np.random.default_rng(4)
+    D, s, y = rng.uniform(0.1, 10, 7), rng.normal(size=7), rng.normal(size=7)
+    y *= np.sign(s @ y)
+    B = np.diag(1 / D) * (y @ (D * y)) / (s @ y)
+    B = B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (s @ y)  # the update of the Hessian itself
+    np.testing.assert_allclose(bfgs_diagonal(jnp.asarray(D), jnp.asarray(s), jnp.asarray(y)), 1 / np.diag(B), rtol=1e-12)
+
+
+def test_a_diagonal_makes_lbfgs_see_units():
+    units = 10.0 ** np.linspace(-3, 3, 40)
+
+    def f(x):
+        return jnp.sum(jnp.cosh(units * x) - 1) + 0.1 * jnp.sum(units[1:] * x[1:] * units[:-1] * x[:-1])
+
+    values = [float(rv.minimize(f, 1 / units, method=rv.LBFGS(diagonal=d), stop=rv.MaxSteps(300)).fun) for d in (False, True)]
+    assert abs(values[1]) < 1e-12 and values[0] > 1
 
 
 def test_a_pair_without_positive_curvature_teaches_nothing():
