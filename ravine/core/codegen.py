@@ -17,11 +17,12 @@ from jax.extend.core import get_opaque_trace_state
 
 from ravine.core.program import equations
 
-QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1, "xla_backend_optimization_level": 1}
 SMALL = 4096
 """Elements up to which an array is small."""
 
 _small: dict[Any, bool] = {}
+_refused: list[str] = []
 
 
 class Compiled:
@@ -32,7 +33,14 @@ class Compiled:
         self.quick = jax.jit(function, compiler_options=QUICK, **how)
 
     def __call__(self, *args: Any, quick: bool = False) -> Any:
-        return (self.quick if quick else self.usual)(*args)
+        if quick and not _refused:
+            try:
+                return self.quick(*args)
+            except jax.errors.JaxRuntimeError as error:  # the options are this XLA's own, and may go
+                if "compile option" not in str(error):
+                    raise
+                _refused.append(str(error))
+        return self.usual(*args)
 
     def makes_small_arrays(self, name: Any, *args: Any) -> bool:
         """Whether a call may be quick and makes no large array.
@@ -49,8 +57,8 @@ class Compiled:
 
 
 def may_be_quick() -> bool:
-    """Whether a call made now is on a processor, outside of other programs, and XLA knows the way."""
-    return _at_top_level() and jax.default_backend() == "cpu" and _accepted()
+    """Whether a call made now is on a processor and outside of other programs."""
+    return _at_top_level() and jax.default_backend() == "cpu"
 
 
 def _at_top_level() -> bool:
@@ -67,13 +75,3 @@ def _top_level() -> Any:
     thread.start()
     thread.join()
     return found[0]
-
-
-@functools.cache
-def _accepted() -> bool:
-    """Whether this XLA knows the options, which are its own and may go."""
-    try:
-        jax.jit(lambda: 0, compiler_options=QUICK)()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True

@@ -54,15 +54,22 @@ def test_inside_of_another_program_nothing_is_asked_for(ways):
     assert set(ways) == {False}
 
 
-def test_where_the_options_are_refused_programs_are_compiled_as_usual(monkeypatch, ways):
-    monkeypatch.setattr(codegen, "QUICK", {"xla_no_such_option": True})
-    codegen._accepted.cache_clear()
-    try:
-        r = rv.minimize(lambda x: rosenbrock(x) + 0.75, jnp.zeros(3), method="lbfgs")
-    finally:
-        codegen._accepted.cache_clear()
-    assert r.success
-    assert set(ways) == {False}
+def test_where_the_options_are_refused_programs_are_compiled_as_usual(monkeypatch):
+    monkeypatch.setattr(codegen, "_refused", [])
+    unknown = jax.jit(lambda x: x + 1, compiler_options={"xla_no_such_option": True})
+    program = codegen.Compiled(lambda x: x + 1)
+    monkeypatch.setattr(program, "quick", unknown)
+    assert float(program(jnp.float32(1), quick=True)) == 2
+    assert len(codegen._refused) == 1
+    assert float(program(jnp.float32(2), quick=True)) == 3
+
+
+def test_other_errors_of_a_quick_program_are_not_swallowed(monkeypatch):
+    monkeypatch.setattr(codegen, "_refused", [])
+    program = codegen.Compiled(lambda x: x + jax.pure_callback(lambda: 1 / 0, jax.ShapeDtypeStruct((), jnp.float32)))
+    with pytest.raises(jax.errors.JaxRuntimeError, match="ZeroDivisionError"):
+        jax.block_until_ready(program(jnp.float32(1), quick=True))
+    assert not codegen._refused
 
 
 @pytest.mark.parametrize("method", ["bfgs", "lbfgs", "newton", "trust_region"])
