@@ -70,6 +70,7 @@ _MODULES: dict[str, str] = {
     "operators": "ravine.math.operators",
     "precond": "ravine.methods.linear.preconditioners",
     "problems": "ravine.problems",
+    "prox": "ravine.methods.proximal.operators",
     "schedules": "ravine.steps.schedules",
     "stop": "ravine.core.stop",
 }

@@ -19,6 +19,7 @@ from ravine.core.result import Result
 from ravine.core.rule import layout_for
 from ravine.core.run import default_tolerance, run
 from ravine.core.stop import MaxSteps, Optimality, Stop, criterion
+from ravine.methods.proximal.front import composite, composite_method
 from ravine.methods.second_order.auto import choose
 
 
@@ -29,6 +30,8 @@ def minimize(
     method: Any = "auto",
     bounds: Any = None,
     *,
+    g: Any = None,
+    K: Any = None,
     tol: float | None = None,
     stop: Stop | None = None,
     callback: Callable[[Result], Any] | None = None,
@@ -36,7 +39,7 @@ def minimize(
     key: Any = None,
     resume: Result | None = None,
 ) -> Result:
-    """Minimises f(x, *args) from x0, perhaps within bounds.
+    """Minimises f(x, *args) from x0, perhaps within bounds; with g, f(x, *args) + g(K x).
 
     Args:
         fun: f(x, *args) → a scalar, written in JAX.
@@ -45,6 +48,9 @@ def minimize(
         method: a registered name (`ravine list`), a method such as `LBFGS(memory=20)`, or an optax transformation. "auto" chooses
             by the number of parameters, bounds and smoothness; `result.why` says what and why.
         bounds: (lower, upper), each None, a number or a tree like x0; SciPy's list of pairs and its `Bounds` are understood.
+        g: a function that need not be smooth, by its prox: one of `rv.prox`, such as `rv.prox.L1(0.1)`, or a tree of them.
+        K: the linear map in g(K x): an array, a sparse matrix, an operator of `rv.operators` or a function of x; the identity by
+            default.
         tol: the optimality asked for: the largest element of the (projected) gradient, relative to max(1, |f|) / max(1, |x|∞). The
             default is the square root of the machine precision.
         stop: a criterion in place of the default one; with `tol`, either ends the run.
@@ -67,6 +73,18 @@ def minimize(
         ([1.0, 2.0], 'CONVERGED')
     """
     fun, x0, args = Function(fun), as_arrays(x0), args_as_tuple(args)
+    if g is not None or K is not None:
+        if g is None:
+            raise ValueError("K is the linear map in g(K x): give g, too, such as g=rv.prox.L1(0.1)")
+        if bounds is not None:
+            raise ValueError("g and bounds do not go together: bounds are g=rv.prox.Box(lower, upper), and a tuple of both with K=")
+        vector = Layout.vector(x0)
+        whole, start = composite(fun, args, vector, g, K), vector.pack(x0)
+        chosen, why = composite_method(method, whole, start)
+        stop = _stop(stop, tol, vector.dtypes[0])
+        return run(
+            chosen, whole, start, vector, stop, key=key, history=history, callback=callback, resume=resume, given=method, why=why
+        )
     box = as_bounds(bounds, x0)
     x0 = x0 if box is None else inside(x0, box)
     why = ""

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,11 +21,12 @@ from ravine.core import driver
 from ravine.core.choice import as_method
 from ravine.core.flat import Layout
 from ravine.core.function import Function
-from ravine.core.problem import LeastSquares, Objective
+from ravine.core.problem import Composite, LeastSquares, Objective
 from ravine.core.registry import HOMES, family, method_class
 from ravine.core.rule import Rule, layout_for
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps
+from ravine.methods.proximal.front import composite
 
 STEPS = 6
 START = {"a": np.array([1.5, -0.5, 0.8]), "b": np.array([0.3])}
@@ -42,6 +44,11 @@ def residuals(x):
     return jnp.concatenate([jnp.sinh(a - 0.5), b - a[:1], 0.3 * jnp.sum(a, keepdims=True), a[:2] * a[1:]])
 
 
+def quadratic(x):
+    a, b = (x["a"], x["b"]) if isinstance(x, dict) else (x[:3], x[3:])
+    return jnp.sum((a - 0.5) ** 2) + 0.5 * jnp.sum((b - a[:1]) ** 2) + 0.1 * jnp.sum(a) ** 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """How a family is met: its oracles, the function given to them, and the front door."""
@@ -50,11 +57,16 @@ class Stage:
     fun: Callable[[Any], Any]
     solve: Callable[..., Any]
     nan: Callable[[Any], Any]  # what the function returns where it is not a number
+    pose: Callable[..., Any] | None = None  # its oracles, where fun, args and layout do not suffice
 
 
+PENALTY = rv.prox.L1(0.1)
 STAGES = {
     "objective": Stage(Objective, smooth, rv.minimize, lambda v: v * jnp.nan),
     "least_squares": Stage(LeastSquares, residuals, getattr(rv, "least_squares", None), lambda v: v * jnp.nan),
+    "composite": Stage(
+        Composite, quadratic, partial(rv.minimize, g=PENALTY), lambda v: v * jnp.nan, lambda *f: composite(*f, PENALTY, None)
+    ),
 }
 
 
@@ -81,7 +93,7 @@ def setting(name: str, x0: Any, fun: Any = None, method: Any = None) -> tuple[An
     method = as_method(name if method is None else method, stage.oracles)
     layout = layout_for(method, x0)
     packed = x0 if layout is None else layout.pack(x0)
-    return method, stage.oracles(Function(fun or stage.fun), (), layout), jax.tree.map(jnp.asarray, packed), layout
+    return method, (stage.pose or stage.oracles)(Function(fun or stage.fun), (), layout), jax.tree.map(jnp.asarray, packed), layout
 
 
 def point(layout: Any, method: Any, carry: Any) -> np.ndarray:

@@ -217,6 +217,103 @@ class LeastSquares(Oracles):
         return in_fast_order(jax.value_and_grad(self._value))(x)
 
 
+class Composite(Oracles):
+    """f(x) + g(K x): f smooth, g with a prox, K linear.
+
+    Attributes:
+        f: the smooth part.
+        g: a record with `value(z)` and `prox(z, t)` of an array (`rv.prox`), or a tree of them.
+        K: a linear map (see `ravine.math.operators`), or None for the identity.
+        image: how the tree that K makes, on which g acts, is packed into the vector z.
+        quadratic: whether ∇²f is constant.
+    """
+
+    asks: ClassVar[str] = "f(x) + g(K x) with a prox of g"
+    cure: ClassVar[str] = "call minimize(f, x0, g=rv.prox.L1(0.1))"
+
+    f: Objective = part()
+    g: Any = part()
+    image: Layout = static()
+    K: Any = part(None)
+    quadratic: bool = static(False)
+
+    def product(self, x: Any) -> Any:
+        """K x."""
+        if self.K is None:
+            return x
+        count("av")
+        return self.K.mv(x)
+
+    def transposed(self, u: Any) -> Any:
+        """Kᵀu."""
+        if self.K is None:
+            return u
+        count("atv")
+        return self.K.T.mv(u)
+
+    def penalty(self, z: Any) -> jax.Array:
+        """g(z)."""
+        return sum((g.value(part) for g, part in self._pieces(z)), jnp.zeros((), z.dtype))
+
+    def prox(self, z: Any, t: Any) -> jax.Array:
+        """argmin_w g(w) + ‖w − z‖² / 2t."""
+        count("prox")
+        return self.image.pack(jax.tree.unflatten(self.image.treedef, [g.prox(part, t) for g, part in self._pieces(z)]))
+
+    def _pieces(self, z: Any) -> list[tuple[Any, Any]]:
+        """Each array of z with the g that is for it."""
+        pieces: list[tuple[Any, Any]] = []
+
+        def spread(g: Any, parts: Any) -> None:
+            pieces.extend((g, part) for part in jax.tree.leaves(parts))
+
+        jax.tree.map(spread, self.g, self.image.unpack(z), is_leaf=lambda v: hasattr(v, "prox"))
+        return pieces
+
+
+class Penalised(Oracles):
+    """f(x) + ρ/2 ‖K x − w‖²: what a step of ADMM minimises, as the objective of another method.
+
+    Attributes:
+        of: the composite problem that f and K belong to.
+        rho, w: ρ and w.
+    """
+
+    lower: ClassVar[None] = None
+    upper: ClassVar[None] = None
+
+    of: Composite = part()
+    rho: Any = part()
+    w: Any = part()
+
+    def value(self, x: Any) -> Any:
+        return self.of.f.value(x) + self._distance(self.of.product(x) - self.w)
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        f, g = self.of.f.value_and_grad(x)
+        r = self.of.product(x) - self.w
+        return f + self._distance(r), g + self.rho * self.of.transposed(r)
+
+    def _distance(self, r: Any) -> Any:
+        return 0.5 * self.rho * (r @ r)
+
+    def hvp(self, x: Any, v: Any) -> Any:
+        """∇²f(x) v + ρ Kᵀ K v."""
+        return self.of.f.hvp(x, v) + self.rho * self.of.transposed(self.of.product(v))
+
+    def linearize_gradient(self, x: Any) -> tuple[Any, Callable[[Any], Any]]:
+        g, hvp = self.of.f.linearize_gradient(x)
+        return g, lambda v: hvp(v) + self.rho * self.of.transposed(self.of.product(v))
+
+    def hessian(self, x: Any) -> Any:
+        """∇²f(x) + ρ KᵀK, n×n."""
+        H = self.of.f.hessian(x)
+        if self.of.K is None:
+            return H + self.rho * jnp.eye(x.size, dtype=x.dtype)
+        K = self.of.K.dense()
+        return H + self.rho * (K.T @ K)
+
+
 class LinearSystem(Oracles):
     """A x = b; where A is not square or b not in its range, the x of least ‖b − A x‖.
 

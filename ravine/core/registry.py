@@ -57,6 +57,7 @@ HOMES: dict[str, str] = {
     "lsmr": "ravine.methods.linear.lsmr:LSMR",
     "lsqr": "ravine.methods.linear.lsqr:LSQR",
     # proximal
+    "admm": "ravine.methods.proximal.admm:ADMM",
     "proxprop": "ravine.methods.proximal.proxprop:ProxProp",
 }
 

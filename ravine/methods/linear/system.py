@@ -66,8 +66,8 @@ def posed(A: Any, b: Any, x0: Any) -> System:
     if free:
         like = b if x0 is None else _floating(as_arrays(x0))
         packing = _Packing.of(like)
-        operator: Any = _function(A, packing, layout_b)  # type: ignore[arg-type]
-        _refuse_nonlinear(operator)
+        operator: Any = of_function(A, packing, layout_b)
+        refuse_nonlinear(operator)
     else:
         operator = as_operator(A)
         norm = check_finite(operator, "A")
@@ -200,7 +200,8 @@ class _Hoisted:
         return self.fun(v, *constants)
 
 
-def _function(fun: Callable[[Any], Any], domain: _Packing, image: _Packing) -> MatrixFree:
+def of_function(fun: Callable[[Any], Any], domain: Any, image: Any) -> MatrixFree:
+    """The operator of a function of trees; `domain` and `image` pack these into vectors."""
     wrapped: Any = _OfTrees(Function(fun, "A"), domain, image)
     if _closes_over_tracers(fun):
         # What the function closes over may be what is being differentiated: made explicit, its derivative is not lost.
@@ -209,14 +210,16 @@ def _function(fun: Callable[[Any], Any], domain: _Packing, image: _Packing) -> M
     return MatrixFree(Function(wrapped, "A"), (image.size, domain.size), str(domain.dtype))
 
 
-def _refuse_nonlinear(A: MatrixFree) -> None:
+def refuse_nonlinear(A: MatrixFree, name: str = "A") -> None:
+    """Raises where a function is not linear, seen by two random vectors."""
     if is_traced(A):
         return
     error = _additivity(A)
     if not isinstance(error, jax.core.Tracer) and error > float(jnp.finfo(A.dtype).eps) ** 0.25:
         part = f"by {float(error):.2g} of their size"
         raise ValueError(
-            f"A is no linear function: A(u + v) differs from A(u) + A(v) {part} for random u and v; leave constants out of it"
+            f"{name} is no linear function: {name}(u + v) differs from {name}(u) + {name}(v) {part} for random u and v; "
+            "leave constants out of it"
         )
 
 
