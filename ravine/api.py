@@ -14,6 +14,7 @@ from ravine.core.bounds import as_bounds, inside, packed, require_bounds
 from ravine.core.choice import args_as_tuple, as_method
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.keywords import with_cures
 from ravine.core.problem import Objective
 from ravine.core.result import Result
 from ravine.core.rule import layout_for
@@ -23,6 +24,7 @@ from ravine.methods.proximal.front import composite, composite_method
 from ravine.methods.second_order.auto import choose
 
 
+@with_cures
 def minimize(
     fun: Callable[..., Any],
     x0: Any,
@@ -105,6 +107,7 @@ def minimize(
     )
 
 
+@with_cures
 def minimize_batch(
     fun: Callable[..., Any],
     x0s: Any,

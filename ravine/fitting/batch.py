@@ -14,6 +14,7 @@ from ravine.core.choice import args_as_tuple
 from ravine.core.codegen import may_be_quick
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.keywords import with_cures
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import substitute
 from ravine.core.run import default_tolerance
@@ -67,6 +68,7 @@ class BatchFit(NamedTuple):
         return ", ".join(f"{Status(int(s)).name}: {int(c)}" for s, c in zip(names, counts, strict=True))
 
 
+@with_cures
 def least_squares_batch(
     fun: Callable[..., Any],
     x0: Any,

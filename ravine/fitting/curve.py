@@ -13,6 +13,7 @@ import numpy as np
 
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
+from ravine.core.keywords import with_cures
 from ravine.core.pytree import Record, part
 from ravine.core.result import Result
 from ravine.core.run import is_traced
@@ -108,6 +109,7 @@ class CurveFit:
         return cls(*leaves)
 
 
+@with_cures
 def curve_fit(
     f: Callable[..., Any],
     xdata: Any,

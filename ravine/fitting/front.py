@@ -13,6 +13,7 @@ import numpy as np
 from ravine.core.choice import args_as_tuple, as_method, label
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.keywords import with_cures
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
 from ravine.core.result import Result
@@ -28,6 +29,7 @@ from ravine.methods.least_squares.linear_step import CholeskyStep, QRStep, lengt
 from ravine.methods.least_squares.sparse_step import SparseStep
 
 
+@with_cures
 def least_squares(
     fun: Callable[..., Any],
     x0: Any,

@@ -17,6 +17,7 @@ from ravine.core.choice import as_method, label
 from ravine.core.clock import Clock
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
+from ravine.core.keywords import with_cures
 from ravine.core.method import Method
 from ravine.core.problem import Training
 from ravine.core.result import BestPoint, Result
@@ -32,6 +33,7 @@ from ravine.training.progress import Progress
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
+@with_cures
 def train(
     loss: Callable[[Any, Any], Any],
     params: Any,

@@ -91,7 +91,7 @@ def gradient_noise(
         draws: batches drawn at each size.
 
     Raises:
-        ValueError: no or inconsistent examples, a size or number of draws below 1, a gradient that is not finite.
+        ValueError: fewer than two or inconsistent examples, a size or number of draws below 1, a gradient that is not finite.
 
     Source:
         S. McCandlish et al., arXiv:1812.06162 (2018), eq. 2.2 and 2.9.
@@ -106,6 +106,8 @@ def gradient_noise(
         (4.0, 1.0, True)
     """
     n = examples(data)
+    if n < 2:
+        raise ValueError("data has one example: the noise is how much examples differ, so pass two at least")
     if batch_sizes is None:
         batch_sizes = [4**i for i in range(32) if 4**i <= n]
     if not isinstance(batch_sizes, Sequence):

@@ -99,3 +99,8 @@ def test_bad_input(line, start, loss):
         rv.gradient_noise(loss, start, (x * np.nan, y), draws=1)
     with pytest.raises(TypeError, match="floating point"):
         rv.gradient_noise(loss, {"w": np.arange(3), "b": np.float32(0)}, line)
+
+
+def test_one_example_shows_no_noise():
+    with pytest.raises(ValueError, match=r"data has one example: .*pass two at least"):
+        rv.gradient_noise(lambda w, x: jnp.mean((w - x) ** 2), jnp.zeros(()), jnp.ones(1))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine.core.keywords import with_cures
 from ravine.core.result import Result
 from ravine.core.run import is_traced
 from ravine.core.stop import Stop
@@ -18,6 +19,7 @@ from ravine.methods.linear.solve import fitted, solved, stopping
 from ravine.methods.linear.system import posed
 
 
+@with_cures
 def linear_solve(
     A: Any,
     b: Any,

@@ -89,9 +89,10 @@ def load(name: str) -> Regression:
         ValueError: no such problem; the message has the nearest name.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name.lower(), [known.lower() for known in MODELS], 1, 0)
-        nearest = next(known for known in MODELS if known.lower() == near[0])
-        raise ValueError(f"NIST has no regression {name!r}; did you mean {nearest!r}? All: {', '.join(MODELS)}")
+        lowered = {known.lower(): known for known in MODELS}
+        near = difflib.get_close_matches(name.lower(), lowered, 1, 0.5)
+        meant = f"did you mean {lowered[near[0]]!r}? " if near else ""
+        raise ValueError(f"NIST has no regression {name!r}; {meant}All: {', '.join(MODELS)}")
     text = (importlib.resources.files(__name__) / "data" / f"{name}.dat").read_text("ascii")
     return parse(text, name, MODELS[name])
 

@@ -1,0 +1,64 @@
+"""Keywords that people bring along from SciPy, JAXopt and torch, and what takes their place here."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_DERIVATIVE = "JAX differentiates the function, which returns its value alone; give a derivative of your own by jax.custom_jvp"
+_STEPS = "say stop=rv.MaxSteps(n)"
+_TOLERANCE = "say tol=…, on the optimality"
+_SHOW = "say callback=lambda result: print(result.nit, result.fun)"
+_STEP_SIZE = "the step size belongs to the method: method=rv.Adam(1e-3)"
+
+CURES = {
+    "jac": _DERIVATIVE,
+    "hess": _DERIVATIVE,
+    "hessp": _DERIVATIVE,
+    "Dfun": _DERIVATIVE,
+    "value_and_grad": _DERIVATIVE,
+    "has_aux": "the function returns its value alone",
+    "options": "say when to stop, as in stop=rv.MaxSteps(500); settings belong to the method, as in method=rv.LBFGS(memory=20)",
+    "constraints": "this version takes bounds only",
+    "maxiter": _STEPS,
+    "max_iter": _STEPS,
+    "max_steps": _STEPS,
+    "maxfev": "say stop=rv.MaxEvaluations(n)",
+    "max_nfev": "say stop=rv.MaxEvaluations(n)",
+    "gtol": _TOLERANCE,
+    "rtol": _TOLERANCE,
+    "atol": _TOLERANCE,
+    "ftol": "say stop=rv.SmallDecrease(1e-9), alone or joined to others by |",
+    "xtol": "say stop=rv.SmallStep(1e-9), alone or joined to others by |",
+    "x_scale": "methods such as rv.LevenbergMarquardt scale parameters by themselves",
+    "verbose": _SHOW,
+    "disp": _SHOW,
+    "M": "say preconditioner=…",
+    "lr": _STEP_SIZE,
+    "learning_rate": _STEP_SIZE,
+    "optimizer": "say method=…",
+    "solver": "say method=…",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_cures(door: Callable[P, R]) -> Callable[P, R]:
+    """The same front door; a keyword that it lacks and `CURES` has is answered with the cure.
+
+    Raises:
+        TypeError: such a keyword.
+    """
+    known = inspect.signature(door).parameters
+
+    @functools.wraps(door)
+    def cured(*args: P.args, **keywords: P.kwargs) -> R:
+        for name in keywords:
+            if name not in known and name in CURES:
+                raise TypeError(f"{door.__name__} has no {name}: {CURES[name]}")
+        return door(*args, **keywords)
+
+    return cured
