@@ -100,8 +100,8 @@ def _show(outcome: Any, report: pathlib.Path) -> None:
     print()
     print(outcome.verdict)
     print()
-    print(outcome.code)
-    print()
+    if outcome.code:
+        print(f"{outcome.code}\n")
     print(f"report: {report} (with result.json, curves.csv and summary.md beside it)")
 
 

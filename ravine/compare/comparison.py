@@ -164,6 +164,11 @@ class Comparison:
         return self.entries[0]
 
     @property
+    def has_winner(self) -> bool:
+        """Whether any method ended at a finite value or reached the target."""
+        return bool(np.isfinite(self.winner.final) or self.winner.reached(self.target))
+
+    @property
     def value_name(self) -> str:
         """What the vertical axis of a curve is called."""
         return {"fun": "value", "system": "residual"}.get(self.kind, "loss")
@@ -180,7 +185,7 @@ class Comparison:
         n = len(best.curves)
         median = f" (median of {n} seeds)" if n > 1 else ""
         within = "before the interruption" if self.interrupted else f"in {self.budget}"
-        if not np.isfinite(best.final) and not best.reached(self.target):
+        if not self.has_winner:
             return f"No method ended at a finite value {within}: try another start, or look where fun is not finite."
         if self.target is None:
             text = f"Take {best.setting}: it came lowest, to {best.final:.3g}{median} {within}"
@@ -212,7 +217,9 @@ class Comparison:
 
     @property
     def code(self) -> str:
-        """Three lines that use the winner."""
+        """Three lines that use the winner, empty where there is none."""
+        if not self.has_winner:
+            return ""
         size = "None" if self.winner.name == "gradient_descent" else "…"
         call = {
             "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs=…, key=0)",

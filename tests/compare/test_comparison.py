@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ravine.compare.front import _interruption
+from ravine.compare.report import html
 from tests.compare.conftest import HOSTILE, comparison, curve, entry
 
 
@@ -68,6 +69,9 @@ def test_the_verdict_does_not_say_more_than_was_seen(three):
     broken = comparison([entry("lion", [curve([2, np.nan])])])
     assert said(broken).startswith("No method ended at a finite value in 3 epochs")
     assert said(broken, target=None).startswith("No method ended at a finite value in 3 epochs")
+    assert broken.code == ""
+    assert "rv.Lion" not in html(broken) + broken.markdown()
+    assert "method = rv.Adam(0.1)" in html(one)
 
 
 @pytest.mark.parametrize(
