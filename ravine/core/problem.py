@@ -251,6 +251,13 @@ class Composite(Oracles):
         count("atv")
         return self.K.T.mv(u)
 
+    def gram(self) -> jax.Array:
+        """KᵀK, n×n."""
+        if self.K is None:
+            return jnp.eye(self.image.size, dtype=self.image.dtype)
+        K = self.K.dense()
+        return K.T @ K
+
     def penalty(self, z: Any) -> jax.Array:
         """g(z)."""
         return sum((g.value(part) for g, part in self._pieces(z)), jnp.zeros((), z.dtype))
@@ -307,11 +314,7 @@ class Penalised(Oracles):
 
     def hessian(self, x: Any) -> Any:
         """∇²f(x) + ρ KᵀK, n×n."""
-        H = self.of.f.hessian(x)
-        if self.of.K is None:
-            return H + self.rho * jnp.eye(x.size, dtype=x.dtype)
-        K = self.of.K.dense()
-        return H + self.rho * (K.T @ K)
+        return self.of.f.hessian(x) + self.rho * self.of.gram()
 
 
 class LinearSystem(Oracles):

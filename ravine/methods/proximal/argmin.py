@@ -18,7 +18,7 @@ from ravine.core.problem import Composite, LinearSystem, Penalised
 from ravine.core.pytree import Record, part
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop, View
-from ravine.core.work import cond, count
+from ravine.core.work import count, while_loop
 from ravine.math.operators import Dense
 from ravine.methods.linear.cg import CG
 from ravine.methods.linear.direct import Direct
@@ -57,13 +57,12 @@ class Argmin(Record):
         """What is kept between steps."""
         if not (problem.quadratic and isinstance(self.linear, Direct)):
             return ()
-        H = Penalised(problem, jnp.zeros((), x.dtype), None).hessian(x)
-        KtK = Penalised(problem, jnp.ones((), x.dtype), None).hessian(x) - H
-        return self._factored(H, KtK, rho)
+        H, KtK = problem.f.hessian(x), problem.gram()
+        return Factors(self._inverse(H, KtK, rho), rho, H, KtK)
 
-    def _factored(self, H: Any, KtK: Any, rho: Any) -> Factors:
+    def _inverse(self, H: Any, KtK: Any, rho: Any) -> Any:
         count("factor")
-        return Factors(self.linear.prepared(Dense(H + rho * KtK, True)).factors, rho, H, KtK)
+        return self.linear.prepared(Dense(H + rho * KtK, True)).factors
 
     def __call__(self, problem: Composite, x: Any, slope: Any, w: Any, rho: Any, kept: Any) -> tuple[Any, Any]:
         """The x of least f(x) + ρ/2 ‖K x − w‖², from one where the gradient of this is `slope`, and what is kept."""
@@ -73,8 +72,14 @@ class Argmin(Record):
             stop = Within(self.tol * jnp.max(jnp.abs(slope))) | MaxSteps(NEWTON_STEPS)
             return solve(newton, smooth, x, stop).state.x, kept
         if isinstance(kept, Factors):
-            kept = cond(kept.rho == rho, lambda: kept, lambda: self._factored(kept.H, kept.KtK, rho))
-            return x - kept.inverse.mv(slope), kept
+            # A loop of no or one round, not `cond`: it leaves the factors where they are, and under `vmap` they are made anew only
+            # where a lane asks for it. ρ goes round with them, or XLA would factor before the loop, in every step.
+            inverse, *_ = while_loop(
+                lambda F: (F[1] != rho) & (rho == rho),
+                lambda F: (self._inverse(kept.H, kept.KtK, F[2]), F[2], F[1]),
+                (kept.inverse, kept.rho, rho),
+            )
+            return x - inverse.mv(slope), kept._replace(inverse=inverse, rho=rho)
         system = LinearSystem(Product(lambda v: smooth.hvp(zero, v)), -slope)
         return x + solve(self.linear, system, zero, Optimality(self.tol) | MaxSteps(2 * x.size)).state.x, kept
 
