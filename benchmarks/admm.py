@@ -71,7 +71,7 @@ def book(G, c, weight, rho, factors=None, most=20_000):
 
 
 def report(title, runs, peer):
-    times = interleaved(runs, rounds=3, warmups=0)
+    times = interleaved(runs, rounds=5, warmups=0)
     print(title)
     for name, (least, middle) in times.items():
         ratio = f"{middle / times[peer][1]:.2f}"
@@ -92,7 +92,7 @@ def lasso():
 
     with_cg = rv.ADMM(linear=rv.CG(preconditioner="jacobi"))
     rho = float(ours(gram, on_device[2:], "admm").carry.state.rho)
-    prox = jaxopt.ProximalGradient(gram, jaxopt.prox.prox_lasso, tol=1e-9, maxiter=20_000)
+    prox = jaxopt.ProximalGradient(gram, jaxopt.prox.prox_lasso, tol=1e-8, maxiter=20_000)
     runs = {
         f"NumPy loop, ρ = {rho:.2g} (what ours ended with)": lambda: book(G, c, weight, rho),
         "NumPy loop, ρ = 1": lambda: book(G, c, weight, 1.0),

@@ -147,4 +147,7 @@ class ADMM(Method):
     def verdict(self, problem: Composite, s: State) -> Any:
         near = self.optimality(problem, s) <= jnp.finfo(s.f.dtype).eps ** 0.5
         end = jnp.where(s.still & near, Status.PRECISION, jnp.where(s.apart, Status.INFEASIBLE, Status.STALLED))
-        return jnp.where(s.still | s.apart | ~jnp.isfinite(s.rho), end, Status.RUNNING).astype(jnp.int32)
+        # A quadratic f is finite everywhere: what failed at every ρ is the x-step, because there is no unique argmin.
+        lost = Status.BREAKDOWN if problem.quadratic else Status.STALLED
+        going = jnp.where(jnp.isfinite(s.rho), Status.RUNNING, lost)
+        return jnp.where(s.still | s.apart, end, going).astype(jnp.int32)

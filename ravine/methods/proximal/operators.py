@@ -153,6 +153,9 @@ class Box(Prox):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for side in ("lower", "upper"):
+            if isinstance(getattr(self, side), list | tuple):
+                object.__setattr__(self, side, np.asarray(getattr(self, side), np.float64))
         sides = (-np.inf if self.lower is None else self.lower, np.inf if self.upper is None else self.upper)
         if not any(isinstance(v, jax.core.Tracer) for v in sides) and not np.all(np.asarray(sides[0]) <= np.asarray(sides[1])):
             raise ValueError(f"Box: the bounds cross or are NaN: lower={self.lower}, upper={self.upper}")

@@ -261,6 +261,15 @@ class TestStatuses:
         assert r.status.name == "CONVERGED"
         np.testing.assert_allclose(r.x, 1 / 51, rtol=1e-6)
 
+    def test_breakdown_where_the_step_has_no_unique_argmin(self):
+        free = {"g": rv.prox.L1(1.0), "K": jnp.array([[1.0, 0.0]])}  # nothing says what x₂ is
+        r = rv.minimize(lambda x: 0.5 * (x[0] - 3.0) ** 2, jnp.zeros(2), **free)
+        assert r.status.name == "BREAKDOWN"
+        assert np.all(np.isfinite(r.x))
+        r = rv.minimize(lambda x: 0.5 * (x[0] - 3.0) ** 2, jnp.ones(2), method=rv.ADMM(linear=rv.CG()), **free)
+        assert r.status.name == "CONVERGED"
+        np.testing.assert_allclose(r.x, [2.0, 1.0], atol=1e-6)
+
     def test_unbounded(self):
         r = rv.minimize(lambda x: -jnp.sum(x**2), jnp.ones(3), g=rv.prox.L1(0.1))
         assert r.status.name == "UNBOUNDED"

@@ -89,6 +89,10 @@ def test_at_zero_and_at_the_ends_of_the_range_nothing_is_lost():
     np.testing.assert_allclose(lengths(jnp.array([3e-200, 4e-200])), [5e-200])
 
 
+def test_bounds_may_be_lists():
+    assert rv.prox.Box([0.0, 1.0], [1.0, 2.0]).prox(jnp.array([3.0, 0.0]), 1.0).tolist() == [1.0, 1.0]
+
+
 def test_bounds_that_cross_are_refused():
     with pytest.raises(ValueError, match="the bounds cross or are NaN"):
         rv.prox.Box(1.0, 0.0)
