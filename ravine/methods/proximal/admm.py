@@ -95,6 +95,7 @@ class ADMM(Method):
 
     def step(self, problem: Composite, s: State) -> State:
         rho, u, Ktr = s.rho, s.y / s.rho, problem.transposed(s.r)
+        # argmin f(x) + ρ/2 ‖K x − z + u‖², whose gradient where the last step ended is d + ρ Kᵀr
         x, kept = self._argmin(problem, s.x, s.d + rho * Ktr, s.z - u, rho, s.kept)
         Kx = problem.product(x)
         relaxed = self.alpha * Kx + (1 - self.alpha) * s.z

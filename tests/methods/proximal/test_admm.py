@@ -95,7 +95,7 @@ def test_sets_are_kept_to_the_bit():
     assert np.all(np.abs(r.x) <= 0.5)
 
 
-@pytest.mark.parametrize("linear", [rv.Cholesky(), rv.CG()], ids=["newton", "newton_cg"])
+@pytest.mark.parametrize("linear", [rv.Cholesky(), rv.CG(), rv.CG("jacobi")], ids=["newton", "newton_cg", "preconditioned"])
 def test_f_need_not_be_quadratic(linear):
     signs = np.sign(B)
     r = rv.minimize(logistic, ZERO, (A, signs), rv.ADMM(linear=linear), g=rv.prox.L1(1.5), tol=1e-10)
@@ -225,6 +225,16 @@ def test_jit_and_vmap_over_starts_and_weights():
         np.testing.assert_allclose(x, lasso(float(w), tol=1e-9).x, atol=1e-8)
     same = jax.jit(jax.vmap(lambda x: rv.minimize(fit, x, (A, B), g=rv.prox.L1(3.0), tol=1e-9).x))(starts)
     np.testing.assert_allclose(same, np.broadcast_to(path.x[1], same.shape), atol=1e-8)
+
+
+def test_vmap_over_weights_where_f_is_not_quadratic():
+    weights, signs, method = jnp.array([1.5, 4.0]), np.sign(B), rv.ADMM(linear=rv.CG())
+    solve = lambda w: rv.minimize(logistic, ZERO, (A, signs), method, g=rv.prox.L1(w), tol=1e-9)  # noqa: E731
+    together = jax.jit(jax.vmap(solve))(weights)
+    for i, w in enumerate(weights):
+        alone = solve(float(w))
+        np.testing.assert_allclose(together.x[i], alone.x, atol=1e-8)
+        assert together.counts[i].tolist() == alone.counts.tolist()
 
 
 def test_another_weight_compiles_nothing(traces):
