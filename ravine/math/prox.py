@@ -11,12 +11,12 @@ import jax.numpy as jnp
 
 
 def soft_threshold(z: Any, t: Any) -> Any:
-    """sign(z) max(|z| − t, 0) = z − clip(z, −t, t): the prox of t ‖·‖₁ [1, section 6.5.2]. The second form has no −0."""
+    """sign(z) max(|z| − t, 0) = z − clip(z, −t, t): the prox of t ‖·‖₁. The second form has no −0."""
     return z - jnp.clip(z, -t, t)
 
 
 def block_soft_threshold(z: Any, t: Any, axis: Any = None) -> Any:
-    """max(1 − t / ‖z‖₂, 0) z, for each vector along `axis`: the prox of t Σ ‖·‖₂ [1, section 6.5.4]."""
+    """max(1 − t / ‖z‖₂, 0) z, for each vector along `axis`: the prox of t Σ ‖·‖₂."""
     norm = lengths(z, axis)
     return jnp.where(norm > t, 1 - t / jnp.where(norm > t, norm, 1), 0) * z
 
@@ -29,5 +29,5 @@ def lengths(z: Any, axis: Any = None) -> Any:
 
 
 def shrink(z: Any, t: Any) -> Any:
-    """z / (1 + t): the prox of t/2 ‖·‖² [1, section 6.1.1]."""
+    """z / (1 + t): the prox of t/2 ‖·‖²."""
     return z / (1 + t)
