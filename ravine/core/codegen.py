@@ -8,6 +8,7 @@ times as long without it. But it takes two to three times as long to compile, an
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -68,8 +69,6 @@ def _at_top_level() -> bool:
 
 @functools.cache
 def _top_level() -> Any:
-    import threading
-
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(get_opaque_trace_state(convention="nnx")))
     thread.start()

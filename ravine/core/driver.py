@@ -271,10 +271,10 @@ def drive(
     rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
     now = feed(0 if carry is None else int(carry.k))[0]
     name = (type(method), jax.tree.structure((method, now, stop)), _shapes((x0, now)))
-    begin = (method, now, x0, stop, key, history, rows, best)
-    quick = not callable(problem) and start.makes_small_arrays(name, *begin)
+    # Asked without the history, so that to record it changes no bit of the run.
+    quick = not callable(problem) and start.makes_small_arrays(name, method, now, x0, stop, key, (), 0, best)
     if carry is None:
-        carry = start(*begin, quick=quick)
+        carry = start(method, now, x0, stop, key, history, rows, best, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.
         if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(carry)):
             raise Traced

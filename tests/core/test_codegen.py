@@ -72,6 +72,13 @@ def test_other_errors_of_a_quick_program_are_not_swallowed(monkeypatch):
     assert not codegen._refused
 
 
+def test_what_is_recorded_changes_no_bit_of_a_run(ways):
+    plain = rv.minimize(rosenbrock, jnp.zeros(11), method="bfgs")
+    recorded = rv.minimize(rosenbrock, jnp.zeros(11), method="bfgs", history=("x", "f"))
+    np.testing.assert_array_equal(plain.x, recorded.x)
+    assert set(ways) == {True}
+
+
 @pytest.mark.parametrize("method", ["bfgs", "lbfgs", "newton", "trust_region"])
 def test_both_ways_end_at_the_same_point(monkeypatch, method):
     quickly = rv.minimize(rosenbrock, jnp.zeros(5), method=method)
