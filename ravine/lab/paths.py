@@ -7,7 +7,7 @@ off does no step). So only another scene, or a method that has not been asked fo
 from __future__ import annotations
 
 import dataclasses
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from jax import lax
 
 from ravine.core import driver
 from ravine.core.choice import as_method
+from ravine.core.codegen import Compiled, may_be_quick
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares, Objective
 from ravine.core.pytree import Hyper, Record, part, static, substitute
@@ -132,6 +133,8 @@ def paths(scene: Scene, settings: Settings, compiled_for: tuple[str, ...] = ()) 
         np.int32(settings.steps),
         np.int32(settings.batch),
         np.uint32(settings.seed),
+        # Of hundreds of small loops: they run as fast, and are compiled in two thirds of the time.
+        quick=may_be_quick(),
     )
     out, state = jax.device_get((out, states[methods.index(focus)]))
     runs = {}
@@ -211,8 +214,7 @@ def _with(record: Any, given: dict[str, Any], prefix: str) -> Any:
     return substitute(record, **changes)
 
 
-@partial(jax.jit, static_argnames=("scene", "methods"))
-def _all(
+def _every_run(
     scene: Scene,
     methods: tuple[str, ...],
     knobs: Any,
@@ -259,6 +261,9 @@ def _all(
 
     f, g, curvature = lax.cond(steps <= USUAL_STEPS, short, lambda: told(many))
     return {"x": x, "f": f, "g": g, "curvature": curvature, "nit": nit, "status": status}, [r[3] for r in runs]
+
+
+_all = Compiled(_every_run, static_argnames=("scene", "methods"))
 
 
 def _one(scene: Scene, name: str, method: Any, knobs: Any, x0: Any, steps: Any, draws: Any, seed: Any) -> Any:
