@@ -8,7 +8,7 @@
 where K x = z and ∇f(x) + Kᵀy = 0. Without K, z is taken for x: the zeros and bounds of g hold to the bit.
 
 ρ is changed where the relative residuals |K x − z| / max(|K x|, |z|) and |z − z₋| / |u| differ by more than μ [2], at the steps
-1, 2, 4, 8 …: from some step on it stays.
+1, 2, 3, 4, 6, 8, 12 …, ever more seldom.
 
 [1] S. Boyd, N. Parikh, E. Chu, B. Peleato, J. Eckstein, "Distributed optimization and statistical learning via the alternating
     direction method of multipliers", Foundations and Trends in Machine Learning 3 (2011).
