@@ -10,6 +10,8 @@ by the two loops [1, algorithm 7.4]:
     for the pairs from the first to the last:   β = ρ yᵀr,   r = r + (α − β) s
     p = −r
 
+The search goes on to c₂ = ½, as that of BFGS does and for the same reason.
+
 With `diagonal`, D holds a number for each parameter: the diagonal of the BFGS update of the last D, scaled to yᵀD y = sᵀy [2]:
 
     1 / D⁺ᵢ = (yᵀD y / sᵀy) (1 / Dᵢ − (sᵢ / Dᵢ)² / sᵀD⁻¹s) + yᵢ² / sᵀy
@@ -57,7 +59,7 @@ class LBFGS(LineSearchDescent):
 
     memory: int = static(10, least=1, doc="steps m that are remembered")
     diagonal: bool = static(False, choices=(False, True), doc="whether D has a number for each parameter, for badly scaled ones")
-    search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
+    search: LineSearch = part(of=LineSearch, factory=lambda: StrongWolfe(c2=0.5), doc="line search")
 
     def blank(self, x: Any) -> Pairs:
         empty = rows(jnp.zeros((self.memory, x.size), x.dtype))
