@@ -109,8 +109,10 @@ class TrustRadius(Damping):
             low, high = jnp.where(length > radius, jnp.maximum(lam, low), low), jnp.where(length < radius, lam, high)
             better = lam + length**2 / slope * (length - radius) / radius
             better = jnp.where((better > low) & (better < high), better, jnp.maximum(1e-3 * high, jnp.sqrt(low * high)))
-            # No λ below that of rounding is used: where p is short enough with it, it is the least.
-            return k + 1, lam, better, low, high, p, off(length) & ((lam <= asked) | (length > radius))
+            # No λ below that of rounding is used: where p is short enough with it, it is the least. Any other comes back as the
+            # square of its root, which may be a rounding more than what was asked for.
+            raised = lam > 1.01 * asked
+            return k + 1, lam, better, low, high, p, off(length) & (~raised | (length > radius))
 
         start = (jnp.int32(0), jnp.zeros_like(lam), guess, jnp.zeros_like(lam), highest, gauss_newton, ~inside)
         _, lam, _, _, _, p, _ = while_loop(lambda c: c[-1] & (c[0] < 10), newton, start)

@@ -220,6 +220,29 @@ def test_the_search_for_lambda_ends_where_no_smaller_one_is_used(linear):
     assert r.work["factor"] < 3 * r.work["jac"]  # it was up to 8 times: ten solves that all gave the same step
 
 
+@pytest.mark.parametrize("linear", STEPS)
+def test_the_step_is_as_long_as_the_radius(linear):
+    """A λ comes back as the square of its root: one rounding more must not be taken for the least λ, which ends the search."""
+    problem_, damping = problem(curved, 4), rv.TrustRadius()
+
+    @jax.jit
+    def lengths(x, radius):
+        local = linear.look(problem_, x)
+        D = jnp.sqrt(local.squares)
+
+        def solve(lam):
+            return linear.step(problem_, x, local, D, lam)
+
+        whole = jnp.linalg.norm(D * solve(jnp.zeros(())).p)
+        too_much = 0.9 * jnp.linalg.norm(local.g / D) / (radius * whole)
+        p, _ = damping.step(solve, None, local.g, D, too_much, radius * whole)
+        return jnp.linalg.norm(D * p) / (radius * whole)
+
+    rng = np.random.default_rng(0)
+    ratios = [float(lengths(rng.normal(size=4), r)) for r in np.geomspace(1e-3, 0.5, 40)]
+    np.testing.assert_allclose(ratios, 1, atol=0.1 + 1e-9)
+
+
 def test_a_network_is_not_called_solved_while_it_still_gets_better():
     """In float32, with weights of 10⁵: the sum of all their rounding errors was as large as what r still had to fall by after
     50 steps, so f = 0.2217 was called a success; it falls to 0.2199."""
