@@ -228,8 +228,9 @@ function table(method: MethodInfo, run: Run, runs: Runs, k: number, values: Valu
     line("for the pairs from the last", pairs.length ? `α = ${list([...alphas].reverse())};   q = ${vector(q)}` : "there are no pairs yet");
     line("for the pairs from the first", pairs.length ? `β = ${list(betas)};   r = ${vector(r)}` : "there are no pairs yet");
     tell("q", g);
-    line("r = γ q", `${vector(between)} = ${short(gamma)} ${vector(q)}`);
+    line("r = D q", `${vector(between)} = ${short(gamma)} ${vector(q)}`);
     line("p = −r", `${vector(p!)} = −${vector(r)}`);
+    line("1 / D⁺ᵢ = ", `not in use here: D = ${vector([gamma, 0, 0, gamma])}`);
   }
 }
 

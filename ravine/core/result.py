@@ -57,8 +57,8 @@ class Result:
     Example:
         >>> import jax.numpy as jnp, ravine as rv
         >>> r = rv.minimize(lambda x: jnp.sum((x - 3.0) ** 2), jnp.zeros(2), method="bfgs", history="f")
-        >>> r.success, r.status.name, r["x"].tolist(), len(r.history["f"]), r.work
-        (True, 'CONVERGED', [3.0, 3.0], 3, {'f': 3, 'g': 3})
+        >>> r.success, r.status.name, r["x"].round(6).tolist(), len(r.history["f"]), r.work
+        (True, 'CONVERGED', [3.0, 3.0], 2, {'f': 3, 'g': 3})
     """
 
     x: Any
