@@ -79,7 +79,7 @@ def minimize(
             raise ValueError("K is the linear map in g(K x): give g, too, such as g=rv.prox.L1(0.1)")
         if bounds is not None:
             raise ValueError("g and bounds do not go together: bounds are g=rv.prox.Box(lower, upper), and a tuple of both with K=")
-        from ravine.methods.proximal.front import composite, composite_method  # 0.08 s of imports that no other call needs
+        from ravine.methods.proximal.front import composite, composite_method  # no other call needs them
 
         vector = Layout.vector(x0)
         whole, start = composite(fun, args, vector, g, K), vector.pack(x0)

@@ -8,15 +8,14 @@ times as long without it. But it takes two to three times as long to compile, an
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import get_opaque_trace_state
 
 from ravine.core.program import equations
+from ravine.core.side_by_side import in_a_thread, trace_state
 
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1, "xla_backend_optimization_level": 1}
 SMALL = 4096
@@ -58,19 +57,10 @@ class Compiled:
 
 
 def may_be_quick() -> bool:
-    """Whether a call made now is on a processor and outside of other programs."""
-    return _at_top_level() and jax.default_backend() == "cpu"
-
-
-def _at_top_level() -> bool:
-    """Whether nothing is being traced: XLA takes options for whole programs only."""
-    return bool(get_opaque_trace_state(convention="nnx") == _top_level())
+    """Whether a call made now is on a processor and outside of other programs: XLA takes options for whole programs only."""
+    return bool(trace_state() == _no_trace()) and jax.default_backend() == "cpu"
 
 
 @functools.cache
-def _top_level() -> Any:
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(get_opaque_trace_state(convention="nnx")))
-    thread.start()
-    thread.join()
-    return found[0]
+def _no_trace() -> Any:
+    return in_a_thread(trace_state)

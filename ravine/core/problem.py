@@ -279,7 +279,7 @@ class Composite(Oracles):
 
 
 class Penalised(Oracles):
-    """f(x) + ρ/2 ‖K x − w‖²: what a step of ADMM minimises, as the objective of another method.
+    """f(x) + ρ/2 ‖K x − w‖²: the smooth half of a step that splits f from g, as the objective of another method.
 
     Attributes:
         of: the composite problem that f and K belong to.

@@ -32,7 +32,7 @@ def side_by_side(run: Callable[[Any, Callable[[], None]], Any], rows: Any, least
     """
     total = len(jax.tree.leaves(rows)[0])
     count = min(cores(), total // least)
-    if count < 2 or jax.default_backend() != "cpu" or _context() != _context_of_a_thread():
+    if count < 2 or jax.default_backend() != "cpu" or _context() != in_a_thread(_context):
         return run(rows, lambda: None)
     size = -(-total // count)
     firsts = [min(i * size, total - size) for i in range(count)]
@@ -69,12 +69,18 @@ def cores() -> int:
 
 def _context() -> Any:
     """What would change a computation that another thread is asked for: a trace going on, or a setting of this thread."""
-    return get_opaque_trace_state(convention="nnx"), [getattr(jax.config, f"jax_{name}") for name in CONTEXT]
+    return trace_state(), [getattr(jax.config, f"jax_{name}") for name in CONTEXT]
 
 
-def _context_of_a_thread() -> Any:
+def trace_state() -> Any:
+    """What is being traced in this thread; equal for equal traces."""
+    return get_opaque_trace_state(convention="nnx")
+
+
+def in_a_thread(look: Callable[[], Any]) -> Any:
+    """What `look` sees in a thread of its own, where no trace is going on and no setting has been changed."""
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(_context()))
+    thread = threading.Thread(target=lambda: found.append(look()))
     thread.start()
     thread.join()
     return found[0]

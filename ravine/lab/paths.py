@@ -133,7 +133,7 @@ def paths(scene: Scene, settings: Settings, compiled_for: tuple[str, ...] = ()) 
         np.int32(settings.steps),
         np.int32(settings.batch),
         np.uint32(settings.seed),
-        # Of hundreds of small loops: they run as fast, and are compiled in two thirds of the time.
+        # Hundreds of small loops: they run as fast, and are compiled sooner.
         quick=may_be_quick(),
     )
     out, state = jax.device_get((out, states[methods.index(focus)]))

@@ -386,7 +386,7 @@ ALIGNED = 64  # bytes; NumPy's arrays begin anywhere, and JAX copies one that do
 
 
 def scipy_linalg() -> Any:
-    """`scipy.linalg`, which takes 0.16 s to import: not before something is solved on the host."""
+    """`scipy.linalg`, whose import takes long (`python -X importtime`): not before something is solved on the host."""
     from scipy import linalg
 
     return linalg

@@ -55,6 +55,10 @@ def _operator(K: Any, layout: Layout) -> tuple[Operator | None, Layout]:
     return operator, Layout.vector(jax.ShapeDtypeStruct((p,), layout.dtype))
 
 
+class _Misfit(ValueError):
+    """One prox and its array do not go together; other errors are of the trees."""
+
+
 def _refuse(g: Any, image: Layout) -> None:
     tree = jax.tree.unflatten(image.treedef, [jax.ShapeDtypeStruct(*v) for v in zip(image.shapes, image.dtypes, strict=True)])
     for one in jax.tree.leaves(g, is_leaf=lambda v: isinstance(v, Prox)):
@@ -69,16 +73,16 @@ def _refuse(g: Any, image: Layout) -> None:
             try:
                 out = jax.eval_shape(one.prox, leaf, jax.ShapeDtypeStruct((), leaf.dtype))
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{type(one).__name__} does not fit an array of shape {leaf.shape}: {error}") from None
+                raise _Misfit(f"{type(one).__name__} does not fit an array of shape {leaf.shape}: {error}") from None
             if out.shape != leaf.shape:
-                raise ValueError(f"{type(one).__name__} makes an array of shape {out.shape} of one of shape {leaf.shape}")
+                raise _Misfit(f"{type(one).__name__} makes an array of shape {out.shape} of one of shape {leaf.shape}")
         return 0
 
     try:
         jax.tree.map(fits, cast(g, image.dtype), tree, is_leaf=lambda v: isinstance(v, Prox))
+    except _Misfit:
+        raise
     except ValueError as error:
-        if "does not fit an array" in str(error) or "makes an array" in str(error):
-            raise
         raise ValueError(f"g must be one for all of {image.describe()}, or a tree of them like it: {error}") from None
 
 
