@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import select
+from ravine.core.section import section
 from ravine.core.status import Status
 from ravine.math.damped import Solution
 from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
@@ -81,21 +82,32 @@ class Damped(Method):
         p = jnp.where(jnp.all(jnp.isfinite(p)), p, 0)
         return p, lam, 0.5 * (lam * jnp.sum((s.D * p) ** 2) - s.g @ p)
 
-    def step(self, problem: LeastSquares, s: State) -> State:
+    def trial(self, problem: LeastSquares, s: State) -> tuple[Any, Any, Any, Any]:
+        """The point to try, the step to it, its λ and what it promises."""
         p, lam, promised = self.propose(problem, s)
         x = within(problem, s.x + p)
         if promised is None or not (problem.lower is None and problem.upper is None):
             p = x - s.x
             promised = -(s.g @ p) - 0.5 * self.linear.curvature(problem, s.x, s.local, p)
+        return x, p, lam, promised
 
-        local = self.linear.follow(problem, x, s.local, self.linear.look(problem, x))
+    def look(self, problem: LeastSquares, x: Any, before: Local) -> Local:
+        """The problem about x, given what was known at the point before."""
+        return self.linear.follow(problem, x, before, self.linear.look(problem, x))
+
+    def judge(self, s: State, x: Any, p: Any, lam: Any, promised: Any, local: Local) -> State:
+        """The state after x was looked at: there, or where it was."""
         accepted, flat, rho = judged(s.local, local, s.x, promised)
         trial = Trial(rho, jnp.linalg.norm(s.D * p), s.g @ p, s.f, local.f)
         lam, control = self.damping.judge(trial, lam, s.control)
-
         D = self.metric(local.squares, s.D)
         x, local, D = select(accepted, (x, local, D), (s.x, s.local, s.D))
         return State(x, local.f, local.g, local, D, lam, control, accepted, ~accepted & tiny(p, s.x), ~accepted & flat)
+
+    def step(self, problem: LeastSquares, s: State) -> State:
+        x, p, lam, promised = section(self.trial)(problem, s)
+        local = section(self.look)(problem, x, s.local)
+        return section(self.judge)(s, x, p, lam, promised, local)
 
     def optimality(self, problem: LeastSquares, s: State) -> Any:
         return s.local.offset

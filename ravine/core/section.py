@@ -1,0 +1,42 @@
+"""Parts of a step that a processor runs one after another.
+
+On a processor XLA shares out the kernels of a program to threads, where any of them touches more than 512 bytes and more than eight
+are ready at once. To wake a thread takes some 40 µs, as long as six whole steps of a small problem. A section is a program within
+the program: what it holds is one thing to do for what is around it, and where all of its own arrays are small it is not shared out.
+
+`python benchmarks/least_squares.py single` on two cores: 0.14 ms a fit without sections, 0.08 to 0.10 with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.experimental.xla_metadata import set_xla_metadata
+
+from ravine.core import work
+
+
+def section(part: Callable[..., Any]) -> Callable[..., Any]:
+    """`part`, kept together when it is compiled for a processor. Its work is counted as before."""
+    if jax.default_backend() != "cpu":
+        return part
+
+    def kept_together(*args: Any) -> Any:
+        fixed: dict[str, int] = {}
+
+        def counted(*args: Any) -> Any:
+            with work.tallied() as tally:
+                made = part(*args)
+            fixed.update(tally.static)
+            return made, tally.traced
+
+        made, traced = set_xla_metadata(jax.jit(counted)(*args), inlineable="false")
+        for name, n in fixed.items():
+            work.count(name, n)
+        if traced is not None:
+            work.count_vector(traced)
+        return made
+
+    return kept_together
