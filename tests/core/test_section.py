@@ -22,7 +22,7 @@ def asked(x):
 
 def run(x, tree, sections):
     with work.tallied() as tally:
-        made = (section(part) if sections else part)(x, tree)
+        made = (section(part, 512) if sections else part)(x, tree)
     return made, tally.vector()
 
 
@@ -41,7 +41,7 @@ def test_it_computes_and_counts_the_same(transformed):
 
 def test_it_sees_tracers_that_it_closes_over():
     def f(x, a):
-        return section(lambda x: a * x)(x)
+        return section(lambda x: a * x, 16)(x)
 
     np.testing.assert_array_equal(jax.jit(f)(jnp.ones(2), 3.0), [3.0, 3.0])
     assert jax.jvp(lambda a: f(jnp.ones(()), a), (3.0,), (1.0,))[1] == 1.0

@@ -105,9 +105,10 @@ class Damped(Method):
         return State(x, local.f, local.g, local, D, lam, control, accepted, ~accepted & tiny(p, s.x), ~accepted & flat)
 
     def step(self, problem: LeastSquares, s: State) -> State:
-        x, p, lam, promised = section(self.trial)(problem, s)
-        local = section(self.look)(problem, x, s.local)
-        return section(self.judge)(s, x, p, lam, promised, local)
+        stacked = 2 * s.x.size * (s.x.size + 1) * s.x.dtype.itemsize  # [R; √λ D] with its right side
+        x, p, lam, promised = section(self.trial, stacked)(problem, s)
+        local = section(self.look, stacked)(problem, x, s.local)
+        return section(self.judge, stacked)(s, x, p, lam, promised, local)
 
     def optimality(self, problem: LeastSquares, s: State) -> Any:
         return s.local.offset
