@@ -17,7 +17,6 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from ravine.core import work
 
-
 ALONE = 512
 """Bytes of an array up to which a processor computes with it in the thread that is there."""
 
