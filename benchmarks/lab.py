@@ -1,6 +1,7 @@
 """How soon the lab's page answers: from a slider's input to the new picture, in headless Chromium, all methods at once.
 
 python benchmarks/lab.py [--scene rosenbrock] [--inputs 60]
+python benchmarks/lab.py --first    # from the command to the first paths of the page's own methods, seconds
 
 Goal: median at most 50 ms. A picture is there when the frame that holds the answer has been drawn and the next one begins.
 """
@@ -11,11 +12,14 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 
 import jax
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 from timing import verdict
 
 from ravine.cli import use_compilation_cache
@@ -49,10 +53,7 @@ def measure(scene: str, methods: tuple[str, ...], inputs: int) -> list[float]:
     rate = next(h.name for h in sliders("adam") if h.schedule)
     link = f"scene={scene}&m={','.join(methods)}&focus=adam&n=200&k=100"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
-            args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
-        )
+        browser = chromium(playwright)
         page = browser.new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
         page.goto(f"http://{LOOPBACK}:{bound.getsockname()[1]}/#{link}")
         while not page.locator("#final-adam").text_content(timeout=120_000):
@@ -65,11 +66,41 @@ def measure(scene: str, methods: tuple[str, ...], inputs: int) -> list[float]:
     return times
 
 
+def chromium(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(
+        executable_path=os.environ.get("CHROMIUM") or shutil.which("chromium"),
+        args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
+    )
+
+
+def first_paths() -> None:
+    """Seconds from `ravine lab` to the first paths, with an empty cache of compiled programs and with a full one."""
+    with tempfile.TemporaryDirectory() as cache, sync_playwright() as playwright:
+        page = chromium(playwright).new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
+        for state in ("empty", "full"):
+            began = time.perf_counter()
+            command = [sys.executable, "-m", "ravine", "lab", "--no-browser"]
+            environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONUNBUFFERED": "1"}
+            with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+                assert server.stdout is not None
+                address = next(word for line in server.stdout for word in line.split() if word.startswith("http"))
+                page.goto(address)
+                while not page.locator("[id^=final-]").last.text_content(timeout=120_000):
+                    time.sleep(0.05)
+                print(f"first paths, {state} cache: {time.perf_counter() - began:.1f} s", flush=True)
+                page.goto("about:blank")
+                server.terminate()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", default="rosenbrock", choices=SCENES)
     parser.add_argument("--inputs", type=int, default=60)
+    parser.add_argument("--first", action="store_true")
     given = parser.parse_args()
+    if given.first:
+        first_paths()
+        return
     use_compilation_cache()  # as `ravine lab` does; compiling is no part of what is measured
     jax.config.update("jax_enable_x64", True)
     everything = offered(SCENES[given.scene].residual is not None)
