@@ -7,7 +7,6 @@ times as long without it. But it takes two to three times as long to compile, an
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import jax
 import numpy as np
 
 from ravine.core.program import equations
-from ravine.core.side_by_side import in_a_thread, trace_state
+from ravine.core.side_by_side import tracing
 
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1, "xla_backend_optimization_level": 1}
 SMALL = 4096
@@ -58,9 +57,4 @@ class Compiled:
 
 def may_be_quick() -> bool:
     """Whether a call made now is on a processor and outside of other programs: XLA takes options for whole programs only."""
-    return bool(trace_state() == _no_trace()) and jax.default_backend() == "cpu"
-
-
-@functools.cache
-def _no_trace() -> Any:
-    return in_a_thread(trace_state)
+    return not tracing() and jax.default_backend() == "cpu"

@@ -25,6 +25,7 @@ from ravine.core.codegen import Compiled
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles
 from ravine.core.pytree import cast, largest, widest
+from ravine.core.side_by_side import tracing
 from ravine.core.status import Status
 from ravine.core.stop import Stop, View, first
 
@@ -269,14 +270,16 @@ def drive(
     feed = problem if callable(problem) else lambda k: (problem, 2**31 - 1)
     began = time.perf_counter()
     rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
-    now = feed(0 if carry is None else int(carry.k))[0]
-    name = (type(method), jax.tree.structure((method, now, stop)), _shapes((x0, now)))
+    k = 0 if carry is None else int(carry.k)
+    now = feed(k)[0]
+    leaves, form = jax.tree.flatten((x0, method, now, stop))
+    name = (form, tuple([(getattr(v, "shape", ()), getattr(v, "dtype", None)) for v in leaves]))
     # Asked without the history, so that to record it changes no bit of the run.
     quick = not callable(problem) and start.makes_small_arrays(name, method, now, x0, stop, key, (), 0, best)
     if carry is None:
         carry = start(method, now, x0, stop, key, history, rows, best, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.
-        if any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(carry)):
+        if tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(carry)):
             raise Traced
     else:
         recorded = sorted(name for name in carry.history if name != "base")
@@ -286,15 +289,14 @@ def drive(
         if history:
             carry.history["base"] = jnp.array(carry.nit, copy=True)
     with Interrupt() as interrupt:
-        known = name in _pace
+        known, status = name in _pace, int(carry.status)
         while True:
-            if int(carry.status):
+            if status:
                 yield carry
                 return
             if interrupt.asked:
                 yield carry._replace(status=jnp.int32(Status.INTERRUPTED))
                 return
-            k = int(carry.k)
             now, steps = feed(k)
             if steps < 1:
                 yield carry._replace(status=jnp.int32(Status.MAX_STEPS))
@@ -305,8 +307,9 @@ def drive(
             carry = advance(method, now, carry, stop, n, t - began, quick=quick)
             if isinstance(carry.status, jax.core.Tracer):
                 raise Traced
-            done = int(carry.k) - k
-            took = (time.perf_counter() - t) / max(done, 1)
+            before, k = k, int(carry.k)
+            took = (time.perf_counter() - t) / max(k - before, 1)
+            status = int(carry.status)
             # The first chunk of an unknown problem holds its compilation: it says nothing about the pace unless it was quick.
             if known or took < SECONDS_BETWEEN_BOUNDARIES / 16:
                 _pace[name] = max(took, 1e-7)
@@ -314,17 +317,13 @@ def drive(
             elif name in _tried:
                 _pace[name], known = took, True
             _tried.add(name)
-            if not int(carry.status):
+            if not status:
                 yield carry
                 if history:
                     carry.history["base"] = jnp.array(carry.nit, copy=True)
 
 
 _tried: set[Any] = set()
-
-
-def _shapes(x: Any) -> Any:
-    return tuple((getattr(v, "shape", ()), str(getattr(v, "dtype", ""))) for v in jax.tree.leaves(x))
 
 
 class Interrupt:

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import numbers
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +111,7 @@ def _check(owner: str, h: Hyper, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real | np.ndarray | np.generic | jax.Array):
         raise TypeError(f"{owner}: {h.name} must be a number, got {value!r} of type {type(value).__name__}")
     legal, words = VALID[h.valid]
-    if not np.all(legal(np.asarray(value))):
+    if not (legal(value) if isinstance(value, int | float) else np.all(legal(np.asarray(value)))):
         raise ValueError(f"{owner}: {h.name} must be {words}, got {h.name}={value}")
 
 
@@ -128,6 +128,9 @@ def _check_constant(owner: str, f: Any, value: Any) -> None:
 class Record:
     """Base of all records. A subclass becomes a frozen dataclass and a pytree when it is defined."""
 
+    _hypers: ClassVar[tuple[Hyper, ...]]
+    _constrained: ClassVar[tuple[Any, ...]]
+
     if TYPE_CHECKING:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
@@ -138,16 +141,20 @@ class Record:
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         traced = tuple(f.name for f in fields if f.metadata.get("kind", "part") != "static")
         fixed = tuple(f.name for f in fields if f.metadata.get("kind") == "static")
-        numeric = tuple(f.metadata.get("kind") == "hyper" for f in fields if f.name in traced)
+        hypers = [dataclasses.replace(f.metadata["hyper"], name=f.name) for f in fields if f.metadata.get("kind") == "hyper"]
+        cls._hypers = tuple(hypers)
+        cls._constrained = tuple(f for f in fields if any(f.metadata.get(n) not in (None, ()) for n in ("choices", "least", "of")))
+        schedules = tuple(h.name for h in hypers if h.schedule)
 
-        def flatten(r: Any) -> tuple[tuple[Any, ...], Any]:
-            values = tuple(getattr(r, n) for n in traced)
-            plain = [h and _is_function(v) for h, v in zip(numeric, values, strict=True)]
+        def flatten(r: Any) -> tuple[tuple[Any, ...], Any]:  # in Python at every call of a program: nothing here is to be slow
+            attributes = r.__dict__
+            values = tuple([attributes[n] for n in traced])
             functions = None
-            if any(plain):
+            if any(_is_function(attributes[n]) for n in schedules):
+                plain = [n in schedules and _is_function(v) for n, v in zip(traced, values, strict=True)]
                 functions = tuple(v if p else None for v, p in zip(values, plain, strict=True))
                 values = tuple(None if p else v for v, p in zip(values, plain, strict=True))
-            return values, (tuple(getattr(r, n) for n in fixed), functions)
+            return values, (tuple([attributes[n] for n in fixed]), functions)
 
         def flatten_with_keys(r: Any) -> tuple[Any, Any]:
             values, aux = flatten(r)
@@ -166,19 +173,15 @@ class Record:
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
 
     def __post_init__(self) -> None:
-        for h in self.hypers():
+        for h in self._hypers:
             _check(type(self).__name__, h, getattr(self, h.name))
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+        for f in self._constrained:
             _check_constant(type(self).__name__, f, getattr(self, f.name))
 
     @classmethod
     def hypers(cls) -> tuple[Hyper, ...]:
         """The declared hyperparameters, in the order in which the constructor takes them."""
-        return tuple(
-            dataclasses.replace(f.metadata["hyper"], name=f.name)
-            for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-            if f.metadata.get("kind") == "hyper"
-        )
+        return cls._hypers
 
     def replace(self, **changes: Any) -> Any:
         """A copy with some fields changed (validated like a new one)."""

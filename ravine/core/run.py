@@ -16,13 +16,14 @@ from ravine.core.flat import Layout
 from ravine.core.method import Method
 from ravine.core.problem import Oracles
 from ravine.core.result import BestPoint, Result, Seconds
+from ravine.core.side_by_side import tracing
 from ravine.core.status import Status
 from ravine.core.stop import Both, Either, MaxSteps, Stop, criterion
 
 
 def is_traced(*trees: Any) -> bool:
     """Whether any leaf is being traced by `jit`, `vmap` or `grad`."""
-    return any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(trees))
+    return tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(trees))
 
 
 def default_tolerance(dtype: Any) -> float:
@@ -149,8 +150,7 @@ def _driven(
                 if ended_by_callback:
                     carry = carry._replace(status=jnp.int32(Status.INTERRUPTED))
                     break
-        assert carry is not None
-        jax.block_until_ready(carry)
+        assert carry is not None  # and all of it is there: the driver has read the status, which the same program made
     columns = {}
     if history:
         earlier = [] if resume is None else [resume.history]
@@ -235,16 +235,17 @@ def outcome(
             # On the host with Python's numbers: every operation of `jnp` would be a program to compile.
             best = best if np.isfinite(float(best.f)) else here._replace(x=best.x)
             chosen = here if Status.CONVERGED <= int(carry.status) <= Status.TARGET else best
+    x, nit = unpack(chosen.x), _whole(carry.nit)
     return Result(
-        x=unpack(chosen.x),
+        x=x,
         fun=chosen.f,
         jac=unpack(chosen.g),
         code=carry.status,
-        nit=_whole(carry.nit),
+        nit=nit,
         counts=carry.work,
         optimality=chosen.optimality,
         scale=gauge.scale,
-        best=BestPoint(unpack(best.x), best.f, _whole(best.nit)),
+        best=BestPoint(x, best.f, nit) if best is here else BestPoint(unpack(best.x), best.f, _whole(best.nit)),
         history={n: _unpack_rows(layout, c) if n == "x" else c for n, c in columns.items()},
         carry=carry,
         stop=stop,
@@ -259,7 +260,7 @@ def outcome(
 
 def _whole(count: Any) -> Any:
     """A count as a Python integer, where there is one number to be had."""
-    return count if is_traced(count) or jnp.ndim(count) else int(count)
+    return count if isinstance(count, jax.core.Tracer) or np.ndim(count) else int(count)
 
 
 def _unpack_rows(layout: Layout | None, rows: Any) -> Any:

@@ -32,6 +32,22 @@ def test_a_record_is_frozen_and_replaced_with_validation():
         knob.replace(a=2)
 
 
+def test_a_subclass_may_declare_a_field_anew():
+    class Wide(Knob):
+        a: float = hyper(2.0, 0.0, 10.0, valid=">=0", doc="mixing a")
+        kind: str = static("plain", choices=("plain", "strange"))
+
+    assert [h.high for h in Wide.hypers()] == [10.0]
+    assert [h.high for h in Knob.hypers()] == [1.0]
+    assert Wide(3.0, kind="strange").a == 3.0
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Knob(3.0)
+    with pytest.raises(ValueError, match="'strange'"):
+        Wide(kind="fancy")
+    with pytest.raises(ValueError, match="0 or greater, got a=nan"):
+        Wide(float("nan"))
+
+
 def test_a_static_field_names_its_choices():
     with pytest.raises(ValueError, match=r"Knob: kind must be one of 'plain', 'fancy', got 'odd'"):
         Knob(kind="odd")
