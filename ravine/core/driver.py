@@ -29,7 +29,7 @@ from ravine.core.side_by_side import tracing
 from ravine.core.status import Status
 from ravine.core.stop import Stop, View, first
 
-SECONDS_BETWEEN_BOUNDARIES = 0.1
+SECONDS_BETWEEN_BOUNDARIES = 0.2
 HISTORY_ROWS = 512
 TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 
@@ -265,7 +265,7 @@ def drive(
         problem: the oracles, or a function of k that returns those for the steps from k on and for how many steps they are
             good; 0 says that there are no more.
         carry: resume from here instead of starting at x0; a carry that ended by a budget goes on.
-        every: steps between boundaries; None chooses by time, about every 0.1 s.
+        every: steps between boundaries; None chooses by time, about every 0.2 s.
     """
     feed = problem if callable(problem) else lambda k: (problem, 2**31 - 1)
     began = time.perf_counter()

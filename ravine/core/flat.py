@@ -9,6 +9,7 @@ Sharded leaves are never joined.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -121,6 +122,12 @@ class Layout:
 def _as(array: Any, dtype: Any) -> Any:
     """`array.astype(dtype)`, which takes 10 µs outside of a program even where nothing is to be done."""
     return array if isinstance(array, jax.Array) and array.dtype == dtype and not array.weak_type else array.astype(dtype)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def unpacked(layout: Layout, packed: Any) -> Any:
+    """`layout.unpack` as one program: outside of programs every slice is one of its own, to be compiled and to be called."""
+    return layout.unpack(packed)
 
 
 def _described(tree: Any, name: str) -> tuple[list[tuple[tuple[int, ...], Any]], Any]:

@@ -75,7 +75,7 @@ def orders(key: Any, epoch: int, *, n: int, steps: int, size: int, epochs: int, 
 
     One program an epoch: inside a compiled loop XLA sorts at half the speed.
     """
-    parts = [shuffled(key, jnp.int32(e), n=n, steps=steps, size=size) for e in range(epoch, epoch + min(epochs, wanted))]
+    parts = [shuffled(key, np.int32(e), n=n, steps=steps, size=size) for e in range(epoch, epoch + min(epochs, wanted))]
     blank = [jnp.zeros((steps, size), jnp.int32)] * (epochs - len(parts))
     return parts[0] if epochs == 1 else jnp.concatenate(parts + blank)
 
@@ -146,10 +146,10 @@ class Held:
         epoch, step = divmod(k, self.steps_per_epoch)
         if step == self.full:  # the smaller batch at the end of an epoch
             order = jax.random.permutation(jax.random.fold_in(self.key, epoch), self.n)[-self.rest :][None].astype(jnp.int32)
-            return Training(self.loss, self.data, order, jnp.int32(k), self.layout), 1
+            return Training(self.loss, self.data, order, np.int32(k), self.layout), 1
         first = epoch - epoch % self.block
         begin = first * self.steps_per_epoch
-        problem = Training(self.loss, self.data, self.order(first), jnp.int32(begin), self.layout)
+        problem = Training(self.loss, self.data, self.order(first), np.int32(begin), self.layout)
         return problem, begin + self.block * self.full - k
 
 
@@ -266,7 +266,7 @@ class Streamed:
         # Stacks are padded to powers of two, so that only a few lengths are ever compiled.
         stack += [stack[-1]] * (2 ** int(np.ceil(np.log2(len(stack)))) - len(stack))
         data = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *stack)
-        self.problem = Training(self.loss, data, None, jnp.int32(k), self.layout)
+        self.problem = Training(self.loss, data, None, np.int32(k), self.layout)
         return self.problem, self.count
 
 

@@ -15,7 +15,7 @@ from ravine.core import checkpoint as saved
 from ravine.core import driver
 from ravine.core.choice import as_method, label
 from ravine.core.clock import Clock
-from ravine.core.flat import as_arrays
+from ravine.core.flat import as_arrays, unpacked
 from ravine.core.function import Function
 from ravine.core.keywords import with_cures
 from ravine.core.method import Method
@@ -113,7 +113,8 @@ def train(
         return packed if layout is None else layout.unpack(packed)
 
     def unpack(packed: Any) -> Any:
-        return arrays(packed) if constants is None else Assembled(fun, *constants).join(arrays(packed))
+        whole = packed if layout is None else unpacked(layout, packed)
+        return whole if constants is None else Assembled(fun, *constants).join(whole)
 
     key = as_key(0 if key is None else key)
     if stop is not None and (unseen := criterion(stop).requirements() & {"optimality", "step"}):
