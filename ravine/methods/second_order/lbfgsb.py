@@ -28,7 +28,11 @@ from ravine.steps.wolfe import StrongWolfe
 
 
 class Pairs(NamedTuple):
-    """The last m steps and gradient differences, oldest first, each (m, n); which rows are in use; and θ = yᵀy / sᵀy."""
+    """The last m steps and gradient differences, oldest first, each (m, n); which rows are in use; and θ = yᵀy / sᵀy.
+
+    The pairs are scaled to sᵀy = 1, so D = I. B does not depend on the lengths of its pairs, but the rounding in M does, where
+    steps differ by orders of magnitude.
+    """
 
     S: Any
     Y: Any
@@ -63,7 +67,8 @@ class LBFGSB(LineSearchDescent):
             return jnp.where(good, jnp.concatenate([rows[1:], last[None]]), rows)
 
         theta = jnp.where(good, (y @ y) / (s @ y), memory.theta)
-        return Pairs(push(memory.S, s), push(memory.Y, y), push(memory.used, jnp.bool_(True)), theta)
+        unit = 1 / jnp.sqrt(s @ y)
+        return Pairs(push(memory.S, unit * s), push(memory.Y, unit * y), push(memory.used, jnp.bool_(True)), theta)
 
     def look(self, problem: Any, memory: Pairs, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         S, Y, used, theta = memory

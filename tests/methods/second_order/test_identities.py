@@ -1,5 +1,7 @@
 """The identities of the textbooks."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -144,3 +146,22 @@ def test_the_self_scaled_update_meets_the_secant_equation_and_stays_positive_def
     np.testing.assert_allclose(updated @ y, s, rtol=1e-6)
     np.testing.assert_allclose(updated, updated.T, rtol=1e-8)
     assert np.linalg.eigvalsh(updated).min() > 0
+
+
+def test_the_direction_of_lbfgsb_without_bounds_is_that_of_the_matrix_also_where_steps_differ_by_orders_of_magnitude():
+    A, _, _ = quadratic(seed=2)
+    rng = np.random.default_rng(2)
+    method, no_bounds = rv.LBFGSB(memory=5), types.SimpleNamespace(lower=None, upper=None)
+    memory, pairs = method.blank(jnp.zeros(8, jnp.float32)), []
+    for k in range(5):
+        s = (rng.normal(size=8) * 10.0 ** (-2 * k)).astype(np.float32)
+        pairs.append((s.astype(np.float64), np.asarray(A) @ s))
+        memory = method.learn(memory, False, jnp.asarray(s), jnp.asarray(pairs[-1][1], jnp.float32), None)
+    s, y = pairs[-1]
+    B = (y @ y) / (s @ y) * np.eye(8)
+    for s, y in pairs:
+        B += np.outer(y, y) / (s @ y) - np.outer(B @ s, B @ s) / (s @ B @ s)
+    g = rng.normal(size=8).astype(np.float32)
+    _, p = method.look(no_bounds, memory, False, jnp.zeros(8, jnp.float32), jnp.asarray(g))
+    newton = -np.linalg.solve(B, g)
+    np.testing.assert_allclose(p, newton, rtol=0, atol=1e-5 * np.abs(newton).max())
