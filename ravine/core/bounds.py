@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from ravine.core.choice import label
 from ravine.core.flat import Layout
 from ravine.core.method import Method
 from ravine.core.registry import HOMES, method_class
+from ravine.core.warning import warn
 
 
 def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
@@ -97,13 +97,19 @@ def _describe(x0: Any) -> str:
 
 def inside(x0: Any, bounds: tuple[Any, Any]) -> Any:
     """x0 projected onto the box, with a warning where that changes it."""
-    lower, upper = bounds
-    projected = jax.tree.map(lambda x, a, b: jnp.clip(jnp.asarray(x), a, b), x0, lower, upper)
+
+    def clipped(x: Any, a: Any, b: Any) -> Any:
+        # NumPy's arrays by NumPy: an operation of `jnp` outside a program is a program of its own.
+        if all(isinstance(v, np.ndarray) for v in (x, a, b)):
+            return np.asarray(np.minimum(np.maximum(x, a), b))
+        return jnp.clip(jnp.asarray(x), a, b)
+
+    projected = jax.tree.map(clipped, x0, *bounds)
     leaves = zip(jax.tree.leaves(x0), jax.tree.leaves(projected), strict=True)
     if not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((x0, projected))):
         outside = sum(int(np.sum(np.asarray(x) != np.asarray(p))) for x, p in leaves)
         if outside:
-            warnings.warn(f"x0 is outside the bounds in {outside} of its elements; it was projected onto them", stacklevel=3)
+            warn(f"x0 is outside the bounds in {outside} of its elements; it was projected onto them")
     return projected
 
 

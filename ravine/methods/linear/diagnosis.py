@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from ravine.core.problem import LinearSystem
 from ravine.core.result import Result
 from ravine.core.run import is_traced
 from ravine.core.status import Status
+from ravine.core.warning import warn
 from ravine.math.operators import Operator
 from ravine.methods.linear.krylov import singular
 from ravine.methods.linear.norms import ASYMMETRIC, is_symmetric
@@ -48,7 +48,7 @@ def diagnosis(
     m, n = problem.A.shape
     if inner.symmetric and not inner.carries_residual and not status.success and is_symmetric(problem.A) is False:
         # Where it succeeds, the recomputed residual has shown that it does not matter: so the probe's products are spared.
-        warnings.warn(ASYMMETRIC.format(type(inner).__name__), RuntimeWarning, stacklevel=6)
+        warn(ASYMMETRIC.format(type(inner).__name__), RuntimeWarning)
     if m != n:
         return remark, found
     if status is Status.CONVERGED and inner.least_squares and residual > tol * float(jnp.linalg.norm(problem.b)):

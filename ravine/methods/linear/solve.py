@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +16,7 @@ from ravine.core.problem import LinearSystem
 from ravine.core.result import Result
 from ravine.core.run import default_tolerance, is_traced, outcome, run
 from ravine.core.stop import Both, Either, MaxSteps, Optimality, Stop
+from ravine.core.warning import warn
 from ravine.math.operators import Dense, Operator
 from ravine.math.sparse import swept
 from ravine.methods.linear.certified import Certified
@@ -72,7 +72,7 @@ def fitted(method: Any, A: Operator, preconditioner: Any) -> Fit:
             raise ValueError(f"{name} takes no preconditioner")
         chosen = chosen.replace(preconditioner=preconditioner)
     if getattr(chosen, "symmetric", False) and chosen.carries_residual and is_symmetric(A) is False:
-        warnings.warn(ASYMMETRIC.format(name), RuntimeWarning, stacklevel=4)
+        warn(ASYMMETRIC.format(name), RuntimeWarning)
     origin, A = A, lax.stop_gradient(A)
     if getattr(chosen, "sweeps", False) and not isinstance(A, Dense):
         A = swept(A)
