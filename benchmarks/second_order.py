@@ -125,13 +125,13 @@ def steady_table(rounds):
         run()
     for _ in range(rounds):
         for n, run in runs.items():
-            # Ten calls in a row: after another contender's turn, the first one finds the caches full of that.
-            for _ in range(10):
+            # A hundred calls in a row: after another contender's turn, the first ones find the caches full of that.
+            for _ in range(100):
                 t = time.perf_counter()
                 run()
                 seconds[n].append(time.perf_counter() - t)
     best = {n: min(v) for n, v in seconds.items()}
-    print(f"\nSteady call, µs (least of {10 * rounds}); goals: ≤ 0.6 of optimistix, ≤ 0.05 of SciPy; 'jitted': as peers are")
+    print(f"\nSteady call, µs (least of {100 * rounds}); goals: ≤ 0.6 of optimistix, ≤ 0.05 of SciPy; 'jitted': as peers are")
     for n in runs:
         print(f"  {n:22} {1e6 * best[n]:9.0f}")
     for kind, theirs in (("BFGS", "scipy BFGS"), ("L-BFGS", "scipy L-BFGS-B")):
@@ -198,7 +198,7 @@ def lanes_table(rounds):
     from ravine.core.problem import Objective
 
     steps, problem = 20, Objective(Function(rosenbrock), (), Layout.vector(np.zeros(4)))
-    print(f"\nBFGS in 4 variables, ns a lane and step, {steps} steps (least of {10 * rounds})")
+    print(f"\nBFGS in 4 variables, ns a lane and step, {steps} steps (least of {100 * rounds})")
     for width in (64, 128, 256, 512, 1024, 2048, 4096):
         rng = np.random.default_rng(0)
         x0, args = rng.normal(size=(width, 4)), (rng.uniform(50, 150, width),)
