@@ -153,3 +153,10 @@ def test_a_gradient_that_is_small_for_each_element_may_be_large_for_the_largest(
     assert nearly_stationary(jnp.array([1e2, 1.0]), f, g, None, None)
     assert not nearly_stationary(jnp.array([1e4, 1.0]), f, g, None, None)  # as on a plateau of HAHN1LS
     assert not nearly_stationary(jnp.array([1e2, 1e3]), f, g, None, None)
+
+
+def test_a_change_of_two_per_cent_is_no_rounding_in_single_precision_either():
+    """The elements' own products are 10⁻³ and 10⁻⁶, the largest gradient times the largest element 0.02 and 0.002."""
+    f, g = jnp.float32(1), jnp.array([1e-3, 5e-8], jnp.float32)
+    assert not nearly_stationary(jnp.array([1.0, 20.0], jnp.float32), f, g, None, None)
+    assert nearly_stationary(jnp.array([1.0, 2.0], jnp.float32), f, g, None, None)
