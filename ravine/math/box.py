@@ -23,7 +23,7 @@ def nearly_stationary(x: Any, f: Any, g: Any, lower: Any, upper: Any) -> Any:
 
     Where elements of x differ by orders of magnitude that says little of the small ones: |g|∞ max(1, |x|∞) / max(1, |f|) must be at
     most ε^0.22 and a hundredth, too, which tells solutions from plateaus: CUTEst's BROWNBS has 2·10⁻⁴ at its solution, HAHN1LS and
-    DMN15102LS have 6·10⁻⁴ far from theirs; in float32 VANDANMSLS and DMN15102LS have 2·10⁻² far from theirs.
+    DMN15102LS have 6·10⁻⁴ far from theirs; in float32 DMN15102LS has 2·10⁻² far from it.
 
     [1] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and Nonlinear Equations" (1983).
     """
