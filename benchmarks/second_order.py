@@ -198,7 +198,7 @@ def lanes_table(rounds):
     from ravine.core.problem import Objective
 
     steps, problem = 20, Objective(Function(rosenbrock), (), Layout.vector(np.zeros(4)))
-    print(f"\nBFGS in 4 variables, ns a lane and step, {steps} steps (least of {100 * rounds})")
+    print(f"\nBFGS in 4 variables, ns a lane and step, {steps} steps (least of {10 * rounds})")
     for width in (64, 128, 256, 512, 1024, 2048, 4096):
         rng = np.random.default_rng(0)
         x0, args = rng.normal(size=(width, 4)), (rng.uniform(50, 150, width),)

@@ -12,6 +12,7 @@ from ravine.core.choice import label
 from ravine.core.flat import Layout
 from ravine.core.method import Method
 from ravine.core.registry import HOMES, method_class
+from ravine.core.tracing import is_traced
 from ravine.core.warning import warn
 
 
@@ -106,7 +107,7 @@ def inside(x0: Any, bounds: tuple[Any, Any]) -> Any:
 
     projected = jax.tree.map(clipped, x0, *bounds)
     leaves = zip(jax.tree.leaves(x0), jax.tree.leaves(projected), strict=True)
-    if not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves((x0, projected))):
+    if not is_traced(x0, projected):
         outside = sum(int(np.sum(np.asarray(x) != np.asarray(p))) for x, p in leaves)
         if outside:
             warn(f"x0 is outside the bounds in {outside} of its elements; it was projected onto them")

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ravine.core.program import equations
-from ravine.core.side_by_side import tracing
+from ravine.core.tracing import tracing
 
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1, "xla_backend_optimization_level": 1}
 SMALL = 4096

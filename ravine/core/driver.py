@@ -25,9 +25,9 @@ from ravine.core.codegen import Compiled
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles
 from ravine.core.pytree import cast, largest, widest
-from ravine.core.side_by_side import tracing
 from ravine.core.status import Status
 from ravine.core.stop import Stop, View, first
+from ravine.core.tracing import is_traced
 
 SECONDS_BETWEEN_BOUNDARIES = 0.2
 HISTORY_ROWS = 512
@@ -279,7 +279,7 @@ def drive(
     if carry is None:
         carry = start(method, now, x0, stop, key, history, rows, best, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.
-        if tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(carry)):
+        if is_traced(carry):
             raise Traced
     else:
         recorded = sorted(name for name in carry.history if name != "base")

@@ -120,7 +120,7 @@ class Layout:
 
 
 def _as(array: Any, dtype: Any) -> Any:
-    """`array.astype(dtype)`, which takes 10 µs outside of a program even where nothing is to be done."""
+    """`array.astype(dtype)`, which outside of a program takes time even where nothing is to be done."""
     return array if isinstance(array, jax.Array) and array.dtype == dtype and not array.weak_type else array.astype(dtype)
 
 

@@ -16,14 +16,9 @@ from ravine.core.flat import Layout
 from ravine.core.method import Method
 from ravine.core.problem import Oracles
 from ravine.core.result import BestPoint, Result, Seconds
-from ravine.core.side_by_side import tracing
 from ravine.core.status import Status
 from ravine.core.stop import Both, Either, MaxSteps, Stop, criterion
-
-
-def is_traced(*trees: Any) -> bool:
-    """Whether any leaf is being traced by `jit`, `vmap` or `grad`."""
-    return tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(trees))
+from ravine.core.tracing import is_traced
 
 
 def default_tolerance(dtype: Any) -> float:

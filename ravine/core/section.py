@@ -1,7 +1,7 @@
 """Parts of a step that a processor runs one after another.
 
 On a processor XLA shares out the kernels of a program to threads, where any of them touches more than 512 bytes and more than eight
-are ready at once. To wake a thread takes some 40 µs, as long as six whole steps of a small problem. A section is a program within
+are ready at once. To wake a thread takes longer than whole steps of a small problem. A section is a program within
 the program: what it holds is one thing to do for what is around it, and where all of its own arrays are small it is not shared out.
 
 `python benchmarks/least_squares.py single` on two cores: 0.14 ms a fit without sections, 0.08 to 0.10 with them.
@@ -25,8 +25,8 @@ def section(part: Callable[..., Any], largest: int) -> Callable[..., Any]:
     """`part`, kept together when it is compiled for a processor. Its work is counted as before.
 
     Args:
-        largest: bytes of the largest array that is made between looks at the user's function. Where that is too much for one
-            thread, to keep parts together takes a fifth longer (Levenberg-Marquardt with 8 to 20 parameters).
+        largest: bytes of the largest array that is made between looks at the user's function. Where it is above `ALONE`, the
+            parts of a section are shared out all the same, and the section only adds to that.
     """
     if largest > ALONE or jax.default_backend() != "cpu":
         return part

@@ -6,7 +6,6 @@ L-BFGS take 107 ms on two cores and 168 on one (`python benchmarks/second_order.
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from collections.abc import Callable
@@ -76,16 +75,6 @@ def _context() -> Any:
 def trace_state() -> Any:
     """What is being traced in this thread; equal for equal traces."""
     return get_opaque_trace_state(convention="nnx")
-
-
-def tracing() -> bool:
-    """Whether something is being traced in this thread. Where nothing is, no value can be a tracer."""
-    return bool(trace_state() != _no_trace())
-
-
-@functools.cache
-def _no_trace() -> Any:
-    return in_a_thread(trace_state)
 
 
 def in_a_thread(look: Callable[[], Any]) -> Any:

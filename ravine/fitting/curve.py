@@ -16,7 +16,7 @@ from ravine.core.function import Function
 from ravine.core.keywords import with_cures
 from ravine.core.pytree import Record, part
 from ravine.core.result import Result
-from ravine.core.run import is_traced
+from ravine.core.tracing import is_traced
 from ravine.fitting.front import least_squares
 from ravine.fitting.statistics import Fitted, Statistics, covariance, fit_report, statistics
 

@@ -18,9 +18,10 @@ from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
 from ravine.core.result import Result
 from ravine.core.rule import layout_for
-from ravine.core.run import default_tolerance, is_traced, run
+from ravine.core.run import default_tolerance, run
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
+from ravine.core.tracing import is_traced
 from ravine.fitting.implicit import differentiable
 from ravine.fitting.sparsity import missed, with_sparsity
 from ravine.fitting.statistics import Fitted, in_words, parameter_names

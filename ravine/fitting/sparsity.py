@@ -14,7 +14,7 @@ import numpy as np
 
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
-from ravine.core.run import is_traced
+from ravine.core.tracing import is_traced
 from ravine.fitting.statistics import parameter_names
 from ravine.math.colouring import as_pattern
 from ravine.math.sparse import scipy_sparse

@@ -21,8 +21,8 @@ from ravine.core.driver import solve
 from ravine.core.pairs import PairResidual
 from ravine.core.problem import LeastSquares, LinearSystem
 from ravine.core.pytree import part, static
-from ravine.core.run import is_traced
 from ravine.core.stop import MaxSteps, Optimality
+from ravine.core.tracing import is_traced
 from ravine.core.work import count
 from ravine.math.damped import Solution, least
 from ravine.math.loss import Loss

@@ -10,8 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from ravine.core.result import Result
-from ravine.core.run import is_traced
 from ravine.core.stop import Stop
+from ravine.core.tracing import is_traced
 from ravine.math.operators import BlockDiagonal, Dense, Diagonals, Kronecker, Operator, Realified, Stencil
 from ravine.math.sparse import Coordinates, Ell, diagonals_of
 from ravine.methods.linear.norms import is_symmetric

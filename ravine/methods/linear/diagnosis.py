@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from ravine.core.problem import LinearSystem
 from ravine.core.result import Result
-from ravine.core.run import is_traced
 from ravine.core.status import Status
+from ravine.core.tracing import is_traced
 from ravine.core.warning import warn
 from ravine.math.operators import Operator
 from ravine.methods.linear.krylov import singular

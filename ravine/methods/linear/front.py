@@ -9,8 +9,8 @@ import numpy as np
 
 from ravine.core.keywords import with_cures
 from ravine.core.result import Result
-from ravine.core.run import is_traced
 from ravine.core.stop import Stop
+from ravine.core.tracing import is_traced
 from ravine.methods.linear.as_operator import as_operator
 from ravine.methods.linear.auto import automatic
 from ravine.methods.linear.factor import CholeskyFactor, Factor, factored

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.run import is_traced
+from ravine.core.tracing import is_traced
 from ravine.math.operators import MatrixFree, Operator
 
 

@@ -14,8 +14,9 @@ from ravine.core import driver, registry
 from ravine.core.choice import as_method
 from ravine.core.problem import LinearSystem
 from ravine.core.result import Result
-from ravine.core.run import default_tolerance, is_traced, outcome, run
+from ravine.core.run import default_tolerance, outcome, run
 from ravine.core.stop import Both, Either, MaxSteps, Optimality, Stop
+from ravine.core.tracing import is_traced
 from ravine.core.warning import warn
 from ravine.math.operators import Dense, Operator
 from ravine.math.sparse import swept

@@ -12,7 +12,7 @@ import numpy as np
 
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
-from ravine.core.run import is_traced
+from ravine.core.tracing import is_traced
 from ravine.math.operators import Dense, MatrixFree, Operator, Realified
 from ravine.methods.linear.as_operator import as_operator
 from ravine.methods.linear.finite import check_finite

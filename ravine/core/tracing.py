@@ -1,0 +1,25 @@
+"""Whether values are being traced, by `jit`, `vmap` or `grad`."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+
+from ravine.core.side_by_side import in_a_thread, trace_state
+
+
+def tracing() -> bool:
+    """Whether something is being traced in this thread. Where nothing is, no value can be a tracer."""
+    return bool(trace_state() != _no_trace())
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether any leaf is being traced."""
+    return tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(trees))
+
+
+@functools.cache
+def _no_trace() -> Any:
+    return in_a_thread(trace_state)
