@@ -33,6 +33,7 @@ class State(NamedTuple):
         memory: what was learned; `fresh` while that is nothing.
         promise: the decrease predicted by what was learned, ½ gᵀHg.
         noise: how far the values and the slopes of the last trial disagree about its decrease.
+        blur: how much g changed in the last trial, in its largest element, for a rounding error in x.
         idle: accepted steps and failed searches in succession that lowered neither `lowest` nor `least`.
         lowest, least: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
@@ -48,6 +49,7 @@ class State(NamedTuple):
     fresh: Any
     promise: Any
     noise: Any
+    blur: Any
     idle: Any
     lowest: Any
     least: Any
@@ -99,8 +101,8 @@ class LineSearchDescent(Method):
         memory, p = self.look(problem, self.blank(x), no, x, g)
         t = self.blind_trial(problem, p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
-        inf, least = jnp.full_like(f, jnp.inf), largest(g)
-        return State(x, f, g, p, line, memory, fresh, inf, jnp.zeros_like(f), jnp.int32(0), f, least, ~no, no)
+        inf, zero, least = jnp.full_like(f, jnp.inf), jnp.zeros_like(f), largest(g)
+        return State(x, f, g, p, line, memory, fresh, inf, zero, zero, jnp.int32(0), f, least, ~no, no)
 
     def step(self, problem: Objective, s: State) -> State:
         x = project(s.x + s.line.t * s.p, problem.lower, problem.upper)
@@ -115,7 +117,9 @@ class LineSearchDescent(Method):
     def turn(self, problem: Objective, s: State, x: Any, f: Any, g: Any, noise: Any, accepted: Any) -> State:
         """The next direction, from the trial point that was accepted or, where the search has failed, from where it began."""
         # What is learned from an accepted trial; everything is forgotten when the search has failed.
-        learned = self.learn(s.memory, s.fresh, x - s.x, g - s.g, g)
+        step, change = x - s.x, g - s.g
+        learned = self.learn(s.memory, s.fresh, step, change, g)
+        roundings = largest(step / jnp.where(step == 0, 1, x)) / jnp.finfo(x.dtype).eps
         memory = select(accepted, learned, self.blank(s.x))
         x, f, g = select(accepted, (x, f, g), (s.x, s.f, s.g))
         fresh = ~accepted
@@ -135,6 +139,7 @@ class LineSearchDescent(Method):
             fresh=fresh,
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
             noise=noise,
+            blur=jnp.where(roundings > 0, largest(change) / roundings, 0),
             idle=jnp.where(gained, 0, s.idle + 1),
             lowest=jnp.minimum(s.lowest, f),
             least=jnp.minimum(s.least, now),
@@ -155,7 +160,7 @@ class LineSearchDescent(Method):
     def verdict(self, problem: Any, s: State) -> Any:
         eps = jnp.finfo(s.f.dtype).eps
         # What was learned may be wrong: its promise is believed only where the gradient is small, too.
-        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper)
+        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper, s.blur)
         unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.origin.m), end, jnp.int32(Status.NONFINITE))

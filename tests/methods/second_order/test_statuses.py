@@ -160,3 +160,15 @@ def test_a_change_of_two_per_cent_is_no_rounding_in_single_precision_either():
     f, g = jnp.float32(1), jnp.array([1e-3, 5e-8], jnp.float32)
     assert not nearly_stationary(jnp.array([1.0, 20.0], jnp.float32), f, g, None, None)
     assert nearly_stationary(jnp.array([1.0, 2.0], jnp.float32), f, g, None, None)
+
+
+@pytest.mark.parametrize("method", ["bfgs", "lbfgs"])
+@pytest.mark.parametrize(("value", "status"), [(10.0, "STALLED"), (1000.0, "PRECISION")])
+def test_a_gradient_that_a_rounding_of_x_changes_is_not_believed_to_be_small(method, value, status):
+    """x ≈ 1840 in float32 is known to 10⁻⁴, and so is the gradient here: times |x|/|f| that is 0.02 in one case."""
+
+    def f(x):
+        return value + 0.5 * jnp.sum((x - 1840.0) ** 2) + jnp.sum(jnp.float32([1e-6, 3e-6]) * x)
+
+    r = rv.minimize(f, jnp.float32([1800.0, 1900.0]), method=method, tol=0.0)
+    assert r.status.name == status, r.message
