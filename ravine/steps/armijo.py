@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ravine.core.pytree import hyper, static
-from ravine.steps.line_search import Line, LineSearch, falls_enough, outcome
+from ravine.steps.line_search import End, Line, LineSearch, falls_enough, outcome
 
 
 class Armijo(LineSearch):
@@ -31,8 +31,9 @@ class Armijo(LineSearch):
     trials: int = static(30, least=1, doc="trials before the search gives up")
 
     def judge(self, line: Line, f: Any, m: Any) -> Line:
-        f0, m0, t = line.origin.f, line.origin.m, line.t
-        accepted = falls_enough(self.c, line, f, m)
+        t, (origin, *_) = line.t, line.read()
+        accepted = falls_enough(self.c, origin, End(t, f, m))
+        _, f0, m0 = origin
         parabola = -m0 * t * t / (2 * (f - f0 - m0 * t))
         shorter = jnp.where(jnp.isfinite(f), jnp.clip(parabola, 0.1 * t, 0.5 * t), 0.1 * t)
         return line._replace(

@@ -62,21 +62,14 @@ class Line(NamedTuple):
     def failed(self) -> Any:
         return self.outcome == FAILED
 
-    @property
-    def origin(self) -> End:
-        return End(*self.ends[0])
+    def read(self) -> tuple[End, End, End, End]:
+        """`origin`, `low`, `high` and `best`; once a trial, because each time adds 30 operations to the program."""
+        return tuple(End(*end) for end in self.ends)  # type: ignore[return-value]
 
     @property
-    def low(self) -> End:
-        return End(*self.ends[1])
-
-    @property
-    def high(self) -> End:
-        return End(*self.ends[2])
-
-    @property
-    def best(self) -> End:
-        return End(*self.ends[3])
+    def slope(self) -> Any:
+        """φ′(0)."""
+        return self.ends[0, 2]
 
 
 class LineSearch(Record):
@@ -110,14 +103,14 @@ def resolution(f: Any) -> Any:
     return jnp.finfo(f.dtype).eps ** (2 / 3) * jnp.abs(f)
 
 
-def falls_enough(c: Any, line: Line, f: Any, m: Any) -> Any:
+def falls_enough(c: Any, origin: End, trial: End) -> Any:
     """Armijo's condition φ(t) ≤ φ(0) + c t φ′(0); where rounding hides a decrease, its form in slopes, φ′(t) ≤ (2c − 1) φ′(0) [1].
 
     [1] W. W. Hager, H. Zhang, "A new conjugate gradient method with guaranteed descent and an efficient line search", SIAM J.
     Optim. 16 (2005), (4.1).
     """
-    f0, m0 = line.origin.f, line.origin.m
-    by_value = (f < f0) & (f <= f0 + c * line.t * m0)
+    (_, f0, m0), (t, f, m) = origin, trial
+    by_value = (f < f0) & (f <= f0 + c * t * m0)
     by_slope = (jnp.abs(f - f0) <= resolution(f0)) & (m <= (2 * c - 1) * m0)
     return (jnp.isfinite(m) & jnp.isfinite(f) & (by_value | by_slope)) | (f == -jnp.inf)
 

@@ -45,16 +45,18 @@ class StrongWolfe(LineSearch):
 
 def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     """One trial of the search for c₁ and c₂; with c₂ = 0 it goes on until the interval cannot be made smaller."""
-    trial = End(line.t, f, m)
-    enough = falls_enough(c1, line, f, m)
-    flat = jnp.abs(m) <= c2 * jnp.abs(line.origin.m)
+    trial, (origin, low, high, best) = End(line.t, f, m), line.read()
+    enough = falls_enough(c1, origin, trial)
+    flat = jnp.abs(m) <= c2 * jnp.abs(origin.m)
     at_the_end = (line.t >= line.most) & (m < 0)
     accepted = (enough & (flat | at_the_end)) | (line.settled & jnp.isfinite(f)) | (f == -jnp.inf)
-    beyond = ~enough | (m >= 0) | (f > line.low.f + resolution(line.low.f))
-    replaced = jnp.stack([jnp.bool_(False), ~beyond, beyond, enough & (f < line.best.f)])
+    beyond = ~enough | (m >= 0) | (f > low.f + resolution(low.f))
+    replaced = jnp.stack([jnp.bool_(False), ~beyond, beyond, enough & (f < best.f)])
     after = line._replace(ends=jnp.where(replaced[:, None], jnp.stack(trial)[None, :], line.ends))
-    low, high, best = after.low, after.high, after.best
-    t = jnp.where(jnp.isfinite(high.t), _inside(low, high, line), jnp.minimum(_further(low, line), line.most))
+    before, width = low, high.t - low.t
+    _, low, high, best = after.read()
+    further = jnp.minimum(_further(before, low, line.trials), line.most)
+    t = jnp.where(jnp.isfinite(high.t), _inside(low, high, width), further)
     # An interval that can be made no smaller, or too many trials: take the best trial if there is one.
     over = (line.trials + 1 >= trials) | (t <= low.t) | (t >= high.t) | ~jnp.isfinite(t)
     none = best.t <= 0
@@ -65,19 +67,19 @@ def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     )
 
 
-def _further(low: End, before: Line) -> Any:
+def _further(before: End, low: End, trials: Any) -> Any:
     """The next trial while everything falls: where the slope would be zero, at most ten times as far; after ten trials 10²⁰ times,
     so that the values of a function that falls without end overflow before the trials end."""
-    most = jnp.where(before.trials < 10, 10, 1e20).astype(low.t.dtype)
-    guess = secant(before.low, low)
+    most = jnp.where(trials < 10, 10, 1e20).astype(low.t.dtype)
+    guess = secant(before, low)
     return jnp.where(guess > low.t, jnp.clip(guess, 1.2 * low.t, most * low.t), most * low.t)
 
 
-def _inside(low: End, high: End, before: Line) -> Any:
-    """The next trial between two ends."""
+def _inside(low: End, high: End, before: Any) -> Any:
+    """The next trial between two ends; `before` is how far apart they were before the last one."""
     width = high.t - low.t
     flat = jnp.abs(high.f - low.f) <= resolution(low.f)
     guess = jnp.where(flat & (high.m > 0), secant(low, high), cubic(low, high))
     guess = jnp.where(jnp.isfinite(guess), jnp.clip(guess, low.t + 0.02 * width, high.t - 0.02 * width), low.t + 0.5 * width)
-    slow = width > 0.67 * (before.high.t - before.low.t)
+    slow = width > 0.67 * before
     return jnp.where(jnp.isfinite(high.f), jnp.where(slow, low.t + 0.5 * width, guess), low.t + 0.1 * width)

@@ -109,8 +109,8 @@ class LineSearchDescent(Method):
         f, g = problem.value_and_grad(x)
         m = g @ s.p
         line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
-        accepted, failed = kept(line.accepted), kept(line.failed | ~(line.origin.m <= 0))
-        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.origin.m + m))
+        accepted, failed = kept(line.accepted), kept(line.failed | ~(line.slope <= 0))
+        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.slope + m))
         again = s._replace(line=line, accepted=jnp.bool_(False), failed=jnp.bool_(False))
         return work.cond(accepted | failed, lambda: self.turn(problem, s, x, f, g, noise, ~failed), lambda: again)
 
@@ -163,5 +163,5 @@ class LineSearchDescent(Method):
         near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper, s.blur)
         unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
-        end = jnp.where(jnp.isfinite(s.line.origin.m), end, jnp.int32(Status.NONFINITE))
+        end = jnp.where(jnp.isfinite(s.line.slope), end, jnp.int32(Status.NONFINITE))
         return jnp.where(s.failed | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))
