@@ -33,7 +33,7 @@ class State(NamedTuple):
         memory: what was learned; `fresh` while that is nothing.
         promise: the decrease predicted by what was learned, ½ gᵀHg.
         noise: how far the values and the slopes of the last trial disagree about its decrease.
-        blur: how much g changed in the last trial, in its largest element, for a rounding error in x.
+        blur: how much g changed, in its largest element, for a rounding error in x, in the last trial that was another point.
         idle: accepted steps and failed searches in succession that lowered neither `lowest` nor `least`.
         lowest, least: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
@@ -139,7 +139,7 @@ class LineSearchDescent(Method):
             fresh=fresh,
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
             noise=noise,
-            blur=jnp.where(roundings > 0, largest(change) / roundings, 0),
+            blur=jnp.where(roundings > 0, largest(change) / roundings, s.blur),
             idle=jnp.where(gained, 0, s.idle + 1),
             lowest=jnp.minimum(s.lowest, f),
             least=jnp.minimum(s.least, now),
