@@ -44,7 +44,7 @@ def minimize(
 
     Args:
         fun: f(x, *args) → a scalar, written in JAX.
-        x0: the start, any tree of floating-point arrays.
+        x0: the start, any tree of floating-point arrays. Its dtype is that of the run: values of f in a higher precision are rounded.
         args: further arguments of f; other values do not compile again.
         method: a registered name (`ravine list`), a method such as `LBFGS(memory=20)`, or an optax transformation. "auto" chooses
             by the number of parameters, bounds and smoothness; `result.why` says what and why.
@@ -113,7 +113,7 @@ def minimize_batch(
     fun: Callable[..., Any],
     x0s: Any,
     args: tuple[Any, ...] = (),
-    method: Any = "bfgs",
+    method: Any = "auto",
     bounds: Any = None,
     *,
     tol: float | None = None,
@@ -126,7 +126,7 @@ def minimize_batch(
         fun: f(x, *args) → a scalar, for one problem.
         x0s: the starts: a tree like one start, with the problems along a first axis of every array.
         args: further arguments of f, with the problems along the first axis, too.
-        method: a registered name or a method that sees one vector; "auto" is BFGS.
+        method: a registered name or a method that sees one vector; "auto" is BFGS, within bounds L-BFGS-B.
         bounds: as in `minimize`, for one problem; all share them.
         tol, stop, key: as in `minimize`.
 
@@ -146,9 +146,11 @@ def minimize_batch(
     fun, x0s, args = Function(fun), as_arrays(x0s), args_as_tuple(args)
     n = lanes((x0s, args), "x0s and args")
     one = jax.tree.map(lambda v: v[0], x0s)
-    chosen = as_method("bfgs" if isinstance(method, str) and method == "auto" else method, Objective)
     layout = Layout.vector(one)
     box = as_bounds(bounds, one)
+    if isinstance(method, str) and method == "auto":
+        method = "bfgs" if box is None else "lbfgsb"
+    chosen = as_method(method, Objective)
     if box is not None:
         require_bounds(chosen)
         x0s = inside(x0s, jax.tree.map(lambda b: np.broadcast_to(b, (n, *b.shape)), box))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ravine.core.convolutions import in_fast_order
 from ravine.core.flat import Layout
 from ravine.core.function import Function
-from ravine.core.pytree import Record, part, static
+from ravine.core.pytree import Record, part, static, widest
 from ravine.core.work import count
 
 
@@ -62,7 +62,7 @@ class Objective(Oracles):
             )
         if not jnp.issubdtype(f.dtype, jnp.floating):
             raise TypeError(f"{self.fun.name} must return a real floating-point number, got dtype {f.dtype}")
-        return f
+        return no_wider(f, tree)
 
     def value(self, x: Any) -> jax.Array:
         """f(x)."""
@@ -109,6 +109,13 @@ class Objective(Oracles):
         return jax.hessian(self._value)(x)
 
 
+def no_wider(value: jax.Array, x: Any) -> jax.Array:
+    """`value` in the precision of x where its own is higher, as with NumPy's data in float64 and a start in float32."""
+    dtypes = [jnp.result_type(v) for v in jax.tree.leaves(x)]
+    highest = widest(*(d for d in dtypes if jnp.issubdtype(d, jnp.floating)))
+    return value.astype(highest) if jnp.finfo(value.dtype).bits > jnp.finfo(highest).bits else value
+
+
 def number(name: str, value: Any) -> jax.Array:
     """What a user's function returned, as an array; None, a pair or a word is told apart from a number."""
     if value is None:
@@ -145,7 +152,8 @@ class LeastSquares(Oracles):
             what = repr(next(iter(leaves))) if leaves else "nothing (is its `return` missing?)"
             raise TypeError(f"{self.fun.name} must return the residuals, an array or a tree of arrays; got {what}")
         flat = [jnp.ravel(jnp.asarray(v)) for v in leaves]
-        return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+        r = flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+        return no_wider(r, tree) if jnp.issubdtype(r.dtype, jnp.floating) else r
 
     def _cost(self, r: Any) -> jax.Array:
         return 0.5 * jnp.vdot(r, r) if self.loss is None else self.loss.cost(r)

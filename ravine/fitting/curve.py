@@ -130,7 +130,7 @@ def curve_fit(
         f: the model, f(x, p1, p2, …); with a dictionary p0, f(x, **p).
         xdata: what f takes as x: an array, or a tree of arrays.
         ydata: the data, in the shape that f returns.
-        p0: the start; ones if None (the number of parameters is that of f's arguments).
+        p0: the start, a number for each parameter; ones if None (the number of parameters is that of f's arguments).
         sigma: standard deviations of ydata, or their covariance matrix.
         absolute_sigma: sigma is the true size of the errors; otherwise only its ratios count, and pcov is scaled by ‖r‖²/(m − n).
         check_finite: refuse data that are not finite.
@@ -155,6 +155,7 @@ def curve_fit(
     """
     model = Function(f, "f")
     p0 = as_arrays(_ones(f) if p0 is None else p0)
+    p0 = jnp.reshape(p0, 1) if getattr(p0, "shape", None) == () else p0
     xdata, ydata = (as_arrays(v) if not isinstance(v, list) else as_arrays(np.asarray(v)) for v in (xdata, ydata))
     root = None if sigma is None else _root(as_arrays(np.asarray(sigma) if isinstance(sigma, list) else sigma), ydata)
     if check_finite:

@@ -42,9 +42,7 @@ def test_a_lane_without_numbers_tells_it_and_disturbs_no_other():
 
 
 def test_bounds_are_shared():
-    r = rv.minimize_batch(
-        lambda x, t: jnp.sum((x - t) ** 2), np.full((4, 2), 0.5), (np.arange(8.0).reshape(4, 2),), "lbfgsb", (0, 3)
-    )
+    r = rv.minimize_batch(lambda x, t: jnp.sum((x - t) ** 2), np.full((4, 2), 0.5), (np.arange(8.0).reshape(4, 2),), bounds=(0, 3))
     np.testing.assert_allclose(r.x, [[0, 1], [2, 3], [3, 3], [3, 3]], atol=1e-6)
 
 

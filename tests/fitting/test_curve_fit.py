@@ -39,6 +39,12 @@ def test_a_dictionary_of_parameters_goes_in_and_comes_out():
     np.testing.assert_allclose([fit.popt[n] for n in "akc"], plain.popt, rtol=1e-7)
 
 
+def test_one_parameter_may_start_at_a_number():
+    popt, pcov = rv.curve_fit(lambda x, a: a * x, np.arange(4.0), 3 * np.arange(4.0), 1.0)
+    np.testing.assert_allclose(popt, [3])
+    assert pcov.shape == (1, 1)
+
+
 def test_the_report_has_what_lmfits_has():
     fit = rv.curve_fit(decay, t, y, p0={"a": 1.0, "k": 1.0, "c": 0.0})
     text = fit.fit_report()

@@ -1,0 +1,32 @@
+"""A start in float32 and data in float64, as NumPy has them: the run is in the precision of the start."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ravine as rv
+from ravine.core.registry import names
+
+TARGET = np.array([1.0, 2.0])
+X0 = np.zeros(2, np.float32)
+
+
+@pytest.mark.parametrize("method", [*names("second_order"), "adam"])
+def test_a_value_in_float64_is_rounded(method):
+    r = rv.minimize(lambda x: jnp.sum((x.astype(float) - TARGET) ** 2), X0, method=method)
+    assert r.success, r.message
+    assert r.x.dtype == r.fun.dtype == jnp.float32
+    np.testing.assert_allclose(r.x, TARGET, rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", names("least_squares"))
+def test_residuals_in_float64_are_rounded(method):
+    r = rv.least_squares(lambda x: x.astype(float) - TARGET, X0, method=method)
+    assert r.success, r.message
+    assert r.x.dtype == r.fun.dtype == jnp.float32
+    np.testing.assert_allclose(r.x, TARGET, rtol=1e-6)
+
+
+def test_a_start_in_float64_keeps_its_precision():
+    r = rv.minimize(lambda x: jnp.sum((x - 1.0) ** 2), np.zeros(2), method="bfgs")
+    assert r.fun.dtype == jnp.float64
