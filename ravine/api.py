@@ -44,7 +44,7 @@ def minimize(
 
     Args:
         fun: f(x, *args) → a scalar, written in JAX.
-        x0: the start, any tree of floating-point arrays. Its dtype is that of the run: values of f in a higher precision are rounded.
+        x0: the start, any tree of floating-point arrays. Its precision is that of the run, to which f's values are rounded.
         args: further arguments of f; other values do not compile again.
         method: a registered name (`ravine list`), a method such as `LBFGS(memory=20)`, or an optax transformation. "auto" chooses
             by the number of parameters, bounds and smoothness; `result.why` says what and why.

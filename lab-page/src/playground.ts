@@ -247,7 +247,10 @@ export class Playground {
     this.at.formula.value = this.s.formula;
     this.at.shown.textContent = scene.formula ? `f = ${scene.formula}` : "";
     this.at.why.textContent = scene.why;
-    this.at.steps.value = String(this.s.steps);
+    const steps = this.at.steps;
+    // A link may ask for a number that the menu does not have.
+    if (![...steps.options].some((o) => Number(o.value) === this.s.steps)) steps.append(h("option", { value: this.s.steps }, `${this.s.steps} steps`));
+    steps.value = String(this.s.steps);
     this.at.sayNoise();
     this.at.knobs.replaceChildren(...scene.knobs.map((k) => slider(`knob-${k.name}`, k.doc, k.doc, k, this.s.knobs[k.name] ?? k.default, (v) => {
       this.s.knobs[k.name] = Math.min(k.high, Math.max(k.low, v));
