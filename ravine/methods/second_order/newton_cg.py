@@ -6,29 +6,47 @@
 by the same driver that runs this method, with Hessian-vector products [1, algorithm 7.1]. Where conjugate gradients meet negative
 curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was negative.
 
+With `diagonal`, each parameter has a unit: x = D^(−½) q, with the lengths of H's rows in D, so that what differs by orders of
+magnitude in x does not in q. Random signs v tell them, since the mean of (H v)ᵢ² is ‖Hᵢ‖²:
+
+    Dᵢ ← ½ Dᵢ + ½ √(mean of (H v)ᵢ² over eight v)
+
+after each system that took more than 50 steps.
+
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from ravine.core import driver
+from ravine.core import driver, work
 from ravine.core.problem import LinearSystem, Objective
-from ravine.core.pytree import Record, part
+from ravine.core.pytree import Record, part, static
 from ravine.core.stop import MaxSteps, Optimality
 from ravine.methods.linear.cg import CG
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
 from ravine.steps.wolfe import StrongWolfe
 
+OFTEN = 50  # steps of a system from which on eight more products are little beside them
+
 
 class Product(Record):
     """A linear map that is only known by what it does to a vector."""
 
     mv: Any = part()
+
+
+class Units(NamedTuple):
+    """D, how often it was looked for, and the steps that the last system took."""
+
+    D: Any
+    looks: Any
+    steps: Any
 
 
 class NewtonCG(LineSearchDescent):
@@ -45,18 +63,38 @@ class NewtonCG(LineSearchDescent):
 
     search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
     linear: CG = part(of=CG, factory=CG, doc="conjugate gradients, perhaps with a preconditioner")
+    diagonal: bool = static(False, choices=(False, True), doc="whether each parameter has a unit, for badly scaled ones")
 
     def blank(self, x: Any) -> Any:
-        return ()
+        return Units(jnp.ones_like(x), jnp.int32(0), jnp.int32(0)) if self.diagonal else ()
 
     def learn(self, memory: Any, fresh: Any, s: Any, y: Any, g: Any) -> Any:
-        return ()
+        return memory
 
     def look(self, problem: Objective, memory: Any, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         _, hvp = problem.linearize_gradient(x)
-        size = jnp.sqrt(g @ g)
-        stop = Optimality(jnp.minimum(0.5, jnp.sqrt(size))) | MaxSteps(2 * x.size)
-        inner = driver.solve(self.linear, LinearSystem(Product(hvp), -g), jnp.zeros_like(x), stop, best=False)
-        p, bend = inner.state.x, jnp.abs(inner.state.curvature)
-        downhill = -jnp.where(bend > 0, size * size / bend, 1) * g
-        return (), jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
+        if self.diagonal:
+            memory = work.cond(memory.steps > OFTEN, lambda: looked(hvp, memory), lambda: memory)
+        root = jnp.sqrt(memory.D) if self.diagonal else jnp.ones((), x.dtype)
+        stop = Optimality(jnp.minimum(0.5, jnp.sqrt(jnp.sqrt(g @ g)))) | MaxSteps(2 * x.size)
+        system = LinearSystem(Product((lambda q: hvp(q / root) / root) if self.diagonal else hvp), -g / root)
+        inner = driver.solve(self.linear, system, jnp.zeros_like(x), stop, best=False)
+        p, bend, steepest = inner.state.x / root, jnp.abs(inner.state.curvature), g / root**2
+        downhill = -jnp.where(bend > 0, (g @ steepest) / bend, 1) * steepest
+        after = memory._replace(steps=inner.k) if self.diagonal else ()
+        return after, jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
+
+
+def looked(hvp: Any, units: Units) -> Units:
+    """D from eight more products with random signs."""
+    D, looks, steps = units
+
+    def square(c: Any) -> Any:
+        i, total = c
+        v = jax.random.rademacher(jax.random.fold_in(jax.random.key(0), 8 * looks + i), D.shape, D.dtype)
+        return i + 1, total + hvp(v) ** 2
+
+    _, total = work.while_loop(lambda c: c[0] < 8, square, (jnp.int32(0), jnp.zeros_like(D)))
+    rows = jnp.sqrt(total / 8)
+    D = jnp.where(looks == 0, rows, 0.5 * (D + rows))
+    return Units(jnp.maximum(D, jnp.finfo(D.dtype).eps * jnp.max(D)), looks + 1, steps)
