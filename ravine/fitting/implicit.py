@@ -1,6 +1,8 @@
 """The derivative of a fit with respect to its data, from the condition that holds at a solution.
 
-    ∇f(x, θ) = 0    ⟹    dx/dθ = −(∇²f)⁻¹ ∂∇f/∂θ
+    F(x, θ) = 0    ⟹    dx/dθ = −(∂F/∂x)⁻¹ ∂F/∂θ
+
+F is the gradient; for an element that a bound holds it is the distance to the bound, so that a solution moves with it.
 
 No step of the solver is differentiated: the cost is one Hessian and one linear solve, however many steps there were.
 
@@ -24,6 +26,16 @@ def differentiable(x: Any, problem: Any) -> Any:
 @differentiable.defjvp
 def _derivative(primals: Any, tangents: Any) -> Any:
     (x, problem), (_, change) = primals, tangents
-    H = jax.hessian(problem._value)(x)
-    _, shift = jax.jvp(lambda p: jax.grad(p._value)(x), (problem,), (change,))
-    return x, -jnp.linalg.solve(H, shift)
+    slope = jax.jacfwd(lambda x: _condition(problem, x))(x)
+    _, shift = jax.jvp(lambda p: _condition(p, x), (problem,), (change,))
+    return x, -jnp.linalg.solve(slope, shift)
+
+
+def _condition(problem: Any, x: Any) -> Any:
+    """F."""
+    g = jax.grad(problem._value)(x)
+    F = g
+    for bound, outwards in ((problem.lower, 1), (problem.upper, -1)):
+        if bound is not None:
+            F = jnp.where((outwards * (x - bound) <= 0) & (outwards * g > 0), x - bound, F)
+    return F
