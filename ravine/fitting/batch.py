@@ -233,12 +233,13 @@ def curve_fit_batch(
     result = least_squares_batch(residual, p0, (xdata, ydata, sigma), shared=shared, **more)
     axes = (None if 0 in shared else 0, 0, None if 2 in shared else 0)
     layout = Layout.vector(np.zeros(p0.shape[1], p0.dtype))
-    pcov = _covariances(LeastSquares(Function(residual), (), layout), result.x, (xdata, ydata, sigma), absolute_sigma, axes)
+    problem = LeastSquares(Function(residual), (), layout, loss=as_loss(more.get("loss", "linear"), more.get("f_scale", 1.0)))
+    pcov = _covariances(problem, result.x, (xdata, ydata, sigma), absolute_sigma, axes)
     return result._replace(pcov=pcov)
 
 
 def _covariances(problem: LeastSquares, x: Any, args: Any, absolute: Any, axes: Any) -> Any:
     def one(x: Any, args: Any) -> Any:
-        return covariance(LeastSquares(problem.fun, args, problem.layout), x, jnp.bool_(absolute))
+        return covariance(substitute(problem, args=args), x, jnp.bool_(absolute))
 
     return jax.vmap(one, in_axes=(0, axes))(x, args)

@@ -1,6 +1,8 @@
 """What a fit is worth: covariance, standard errors, correlations, and the directions that the data say nothing about.
 
-    C = s² (JᵀJ)⁻¹,   s² = ‖r‖²/(m − n)             from the singular values of J with columns of length 1
+    C = s² (JᵀJ)⁻¹,   s² = 2f/(m − n)               from the singular values of J with columns of length 1
+
+With a robust loss, J is the corrected J̃, and 2f = Σ C² ρ(rᵢ²/C²) takes the place of ‖r‖², as in SciPy.
 
 [1] D. M. Bates, D. G. Watts, "Nonlinear Regression Analysis and Its Applications", Wiley (1988), sections 2.2 and 2.3.
 """
@@ -31,11 +33,12 @@ class Fitted(Record):
 
 @jax.jit
 def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
-    """r, the lengths of J's columns, and the singular values and right vectors of J with columns of length 1."""
-    _, r, J = problem.jacobian(x)
+    """f, r, the lengths of J's columns, and the singular values and right vectors of J with columns of length 1."""
+    f, _, J = problem.jacobian(x)
+    r = problem.residual(x)  # not the corrected one, which is large where a robust loss has no curvature
     D = lengths(jnp.sum(J * J, axis=0))
     _, s, Vt = jnp.linalg.svd(J / D[None], full_matrices=J.shape[0] < J.shape[1])
-    return r, D, jnp.pad(s, (0, len(x) - len(s))), Vt
+    return f, r, D, jnp.pad(s, (0, len(x) - len(s))), Vt
 
 
 @jax.jit
@@ -45,11 +48,11 @@ def covariance(problem: LeastSquares, x: Any, absolute: Any) -> Any:
 
 
 @jax.jit
-def spread(r: Any, D: Any, s: Any, Vt: Any, absolute: Any) -> Any:
+def spread(f: Any, r: Any, D: Any, s: Any, Vt: Any, absolute: Any) -> Any:
     """C from what `decompose` found."""
     m, n = len(r), len(D)
     V = Vt.T / s[None]
-    known = jnp.where(absolute, 1, jnp.sum(r * r) / max(m - n, 1) if m > n else jnp.inf)
+    known = jnp.where(absolute, 1, 2 * f / max(m - n, 1) if m > n else jnp.inf)
     full = s[-1] > _threshold(m, n, s)
     return jnp.where(full, known * (V @ V.T) / (D[:, None] * D[None]), jnp.inf)
 
@@ -65,6 +68,7 @@ class Statistics:
     Attributes:
         names: of the parameters, "a", "x[0]" …
         values, start: of the parameters, (n,).
+        cost: f, which was minimised.
         covariance: (n, n); infinite where the data do not determine the parameters.
         residuals: r at the solution, (m,).
         rank: of J.
@@ -74,6 +78,7 @@ class Statistics:
     names: tuple[str, ...]
     values: np.ndarray
     start: np.ndarray
+    cost: float
     covariance: np.ndarray
     residuals: np.ndarray
     rank: int
@@ -92,8 +97,8 @@ class Statistics:
 
     @property
     def chi_square(self) -> float:
-        """‖r‖²."""
-        return float(self.residuals @ self.residuals)
+        """‖r‖²; with a robust loss Σ C² ρ(rᵢ²/C²)."""
+        return 2 * self.cost
 
     @property
     def degrees(self) -> int:
@@ -102,7 +107,7 @@ class Statistics:
 
     @property
     def reduced_chi_square(self) -> float:
-        """‖r‖²/(m − n)."""
+        """χ²/(m − n)."""
         return self.chi_square / self.degrees if self.degrees > 0 else float("nan")
 
 
@@ -126,13 +131,14 @@ def statistics(result: Result, absolute_sigma: bool = False) -> Statistics:
     problem, layout = result.aux.problem, result.aux.problem.layout
     x = jnp.asarray(result.x) if layout is None else layout.pack(result.x)
     found = decompose(problem, x)
-    r, D, s, Vt = (np.asarray(v, float) for v in found)
+    f, r, D, s, Vt = (np.asarray(v, float) for v in found)
     names = parameter_names(result.x)
     rank = int(np.sum(s > max(len(r), len(s)) * float(jnp.finfo(x.dtype).eps) * s[0]))
     return Statistics(
         names=names,
         values=np.asarray(x, float),
         start=np.asarray(result.aux.start, float),
+        cost=float(f),
         covariance=np.asarray(spread(*found, absolute_sigma), float),
         residuals=r,
         rank=rank,

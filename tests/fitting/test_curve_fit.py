@@ -136,6 +136,21 @@ def test_robust_costs_are_scipys(loss):
     np.testing.assert_allclose(r.x, s.x, rtol=2e-4)
 
 
+@pytest.mark.parametrize("loss", ["huber", "cauchy"])
+def test_the_covariance_with_a_robust_loss_is_scipys(loss):
+    wrong = y + np.where(np.arange(t.size) % 7 == 0, 5.0, 0.0)
+    more = {"loss": loss, "f_scale": 0.2}
+    fit = rv.curve_fit(decay, t, wrong, [2.0, 1.0, 0.5], **more)
+    _, covariance = scipy.optimize.curve_fit(
+        with_numpy, t, wrong, [2.0, 1.0, 0.5], method="trf", xtol=1e-14, ftol=1e-14, gtol=1e-14, **more
+    )
+    np.testing.assert_allclose(fit.pcov, covariance, rtol=1e-4)
+    np.testing.assert_allclose(fit.statistics.residuals, decay(t, *fit.popt) - wrong, rtol=1e-12)
+    np.testing.assert_allclose(fit.statistics.reduced_chi_square, 2 * fit.result.fun / (t.size - 3), rtol=1e-12)
+    batch = rv.curve_fit_batch(decay, t, np.stack([y, wrong]), [2.0, 1.0, 0.5], **more)
+    np.testing.assert_allclose(batch.pcov[1], covariance, rtol=1e-4)
+
+
 def test_tukey_ignores_what_is_far_off():
     wrong = y + np.where(np.arange(t.size) % 7 == 0, 50.0, 0.0)
     keep = np.arange(t.size) % 7 != 0
@@ -172,6 +187,17 @@ def test_the_derivative_of_a_fit_is_that_of_differences():
         difference = (fun(at + 1e-4) - fun(at - 1e-4)) / 2e-4
         np.testing.assert_allclose(jax.grad(fun)(at), difference, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(jax.jvp(fun, (at,), (1.0,))[1], difference, rtol=1e-4, atol=1e-6)
+
+
+def test_a_parameter_at_a_bound_has_the_derivative_of_the_bound():
+    def fitted(theta):
+        return rv.curve_fit(decay, t, y + theta[1] * t**2, p0=jnp.ones(3), bounds=(0.0, jnp.stack([theta[0], 9.0, 9.0]))).popt
+
+    at = np.array([2.0, 0.01])  # the height without bounds is 2.5
+    assert fitted(at)[0] == at[0]
+    difference = np.stack([(fitted(at + h) - fitted(at - h)) / 2e-4 for h in 1e-4 * np.eye(2)], axis=1)
+    np.testing.assert_allclose(jax.jacrev(fitted)(at), difference, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(jax.jacfwd(fitted)(at), difference, rtol=1e-4, atol=1e-6)
 
 
 def test_jit_and_vmap_of_a_fit():
