@@ -52,7 +52,13 @@ class Function:
         return jax.tree.unflatten(treedef, [next(leaves) if t else c for t, c in zip(traced, constants, strict=True)])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.whole(*args, **kwargs)
+        try:
+            return self.whole(*args, **kwargs)
+        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as wrong:
+            raise TypeError(
+                f"{self.name} asks for numbers while JAX traces it: write jnp.exp(x) for np.exp(x) or math.exp(x), and "
+                "jnp.where(…) for an if; the line is in the error above"
+            ) from wrong
 
     @property
     def name(self) -> str:

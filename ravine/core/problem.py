@@ -62,7 +62,7 @@ class Objective(Oracles):
             )
         if not jnp.issubdtype(f.dtype, jnp.floating):
             raise TypeError(f"{self.fun.name} must return a real floating-point number, got dtype {f.dtype}")
-        return no_wider(f, tree)
+        return as_precise(f, tree)
 
     def value(self, x: Any) -> jax.Array:
         """f(x)."""
@@ -109,11 +109,12 @@ class Objective(Oracles):
         return jax.hessian(self._value)(x)
 
 
-def no_wider(value: jax.Array, x: Any) -> jax.Array:
-    """`value` in the precision of x where its own is higher, as with NumPy's data in float64 and a start in float32."""
-    dtypes = [jnp.result_type(v) for v in jax.tree.leaves(x)]
-    highest = widest(*(d for d in dtypes if jnp.issubdtype(d, jnp.floating)))
-    return value.astype(highest) if jnp.finfo(value.dtype).bits > jnp.finfo(highest).bits else value
+def as_precise(value: jax.Array, x: Any) -> jax.Array:
+    """`value` in the precision of x, where NumPy's data in float64 meet a start in float32, or a model computes in less."""
+    dtypes = [d for d in map(jnp.result_type, jax.tree.leaves(x)) if jnp.issubdtype(d, jnp.floating)]
+    highest = widest(*dtypes)
+    bits, own = jnp.finfo(value.dtype).bits, max(jnp.finfo(d).bits for d in dtypes)
+    return value if own <= bits <= jnp.finfo(highest).bits else value.astype(highest)
 
 
 def number(name: str, value: Any) -> jax.Array:
@@ -153,7 +154,7 @@ class LeastSquares(Oracles):
             raise TypeError(f"{self.fun.name} must return the residuals, an array or a tree of arrays; got {what}")
         flat = [jnp.ravel(jnp.asarray(v)) for v in leaves]
         r = flat[0] if len(flat) == 1 else jnp.concatenate(flat)
-        return no_wider(r, tree) if jnp.issubdtype(r.dtype, jnp.floating) else r
+        return as_precise(r, tree) if jnp.issubdtype(r.dtype, jnp.floating) else r
 
     def _cost(self, r: Any) -> jax.Array:
         return 0.5 * jnp.vdot(r, r) if self.loss is None else self.loss.cost(r)

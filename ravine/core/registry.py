@@ -62,6 +62,16 @@ HOMES: dict[str, str] = {
 }
 
 
+# What other libraries call them.
+ELSEWHERE = {
+    "lm": "levenberg_marquardt",
+    "leastsq": "levenberg_marquardt",
+    "trf": "levenberg_marquardt",
+    "dogbox": "dogleg",
+    "gn": "gauss_newton",
+}
+
+
 def nearest(name: str, names: Any) -> str:
     """'; did you mean …?' with the nearest right name, or the list of all when none is near."""
     near = difflib.get_close_matches(name.lower(), list(names), n=5, cutoff=0.5)
@@ -81,7 +91,8 @@ def method_class(name: str) -> Any:
         ValueError: there is none; the message has the nearest right name.
     """
     if name not in HOMES:
-        raise ValueError(f"unknown method {name!r}{nearest(name, HOMES)}")
+        there = ELSEWHERE.get(name.lower())
+        raise ValueError(f"unknown method {name!r}{nearest(there or name, HOMES)}")
     module, attribute = HOMES[name].split(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -54,7 +54,7 @@ def least_squares(
     Args:
         fun: r(x, *args): an array or a tree of arrays, m numbers in all.
         x0: the start, a tree of n numbers in all. Fewer residuals than parameters are allowed: steps are of minimum norm then.
-            Its dtype is that of the fit: residuals in a higher precision are rounded.
+            Its dtype is that of the fit: residuals in a higher precision are rounded, those in a lower one widened.
         args: further arguments of `fun`; pass data here so that other data do not compile again.
         method: "auto" (Levenberg-Marquardt), a name, or a method such as `LevenbergMarquardt(damping=1.0)`.
         bounds: (lower, upper), each a number, None or a tree like x0. Nothing is evaluated outside.
@@ -209,7 +209,7 @@ def refuse_outside(lower: Any, upper: Any, x: Any) -> None:
     if is_traced(low, high, x):
         return
     for wrong, what in (
-        (np.asarray(low) >= np.asarray(high), "lower < upper"),
+        (~(np.asarray(low) < np.asarray(high)), "lower < upper"),
         (np.asarray((x < low) | (x > high)), "x0 within the bounds"),
     ):
         if np.any(wrong):

@@ -19,6 +19,11 @@ DOORS = [rv.minimize, rv.minimize_batch, rv.least_squares, rv.least_squares_batc
         (lambda: rv.minimize(jnp.sum, jnp.ones(2), options={"maxiter": 5}), r"minimize has no options: .*rv\.MaxSteps\(500\)"),
         (lambda: rv.least_squares(jnp.sin, jnp.ones(2), max_nfev=5), r"least_squares has no max_nfev: .*MaxEvaluations\(n\)"),
         (lambda: rv.curve_fit(jnp.add, [1.0], [2.0], [1.0], maxfev=5), r"curve_fit has no maxfev: .*MaxEvaluations\(n\)"),
+        (lambda: rv.curve_fit(jnp.add, [1.0], [2.0], [1.0], weights=5), "curve_fit has no weights: say sigma=1/weights"),
+        (
+            lambda: rv.least_squares_batch(jnp.sin, jnp.ones((2, 1)), max_nfev=5),
+            "least_squares_batch has no max_nfev: it takes .*max_steps",
+        ),
         (lambda: rv.linear_solve(jnp.eye(2), jnp.ones(2), M=jnp.eye(2)), "linear_solve has no M: say preconditioner="),
         (lambda: rv.train(jnp.sum, jnp.ones(2), jnp.ones(2), lr=0.1), r"train has no lr: .*method=rv\.Adam\(1e-3\)"),
     ],

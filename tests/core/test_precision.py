@@ -27,6 +27,16 @@ def test_residuals_in_float64_are_rounded(method):
     np.testing.assert_allclose(r.x, TARGET, rtol=1e-6)
 
 
+def test_values_in_less_than_the_precision_of_the_start_are_widened():
+    r = rv.least_squares(lambda x: x.astype(jnp.float32) - TARGET.astype(jnp.float32), np.zeros(2))
+    assert r.success, r.message
+    assert r.x.dtype == r.fun.dtype == jnp.float64
+    np.testing.assert_allclose(r.x, TARGET, rtol=1e-6)
+    r = rv.minimize(lambda x: jnp.sum((x.astype(jnp.bfloat16) - 1) ** 2), X0, method="bfgs")
+    assert r.x.dtype == r.fun.dtype == jnp.float32
+    np.testing.assert_allclose(r.x, 1, rtol=1e-2)
+
+
 def test_a_start_in_float64_keeps_its_precision():
     r = rv.minimize(lambda x: jnp.sum((x - 1.0) ** 2), np.zeros(2), method="bfgs")
     assert r.fun.dtype == jnp.float64

@@ -84,12 +84,20 @@ def test_directions_without_data_are_named():
         ({"sigma": sigma[:-1]}, r"sigma has shape \(29,\)"),
         ({"bounds": (2.0, 3.0)}, "x0 within the bounds"),
         ({"bounds": (3.0, 2.0)}, "lower < upper"),
+        ({"bounds": (np.nan, 2.0)}, "lower < upper is needed; parameter 0 has lower nan"),
+        ({"method": "lm"}, "unknown method 'lm'; did you mean 'levenberg_marquardt'"),
         ({"loss": "hubr"}, "loss must be one of"),
     ],
 )
 def test_bad_input_is_refused_with_its_place(change, message):
     with pytest.raises(ValueError, match=message):
         rv.curve_fit(decay, **({"xdata": t, "ydata": y} | change))
+
+
+@pytest.mark.parametrize("model", [with_numpy, lambda t, a: t if a > 0 else -t])
+def test_a_model_that_jax_cannot_trace_is_told(model):
+    with pytest.raises(TypeError, match=r"asks for numbers while JAX traces it: write jnp\.exp"):
+        rv.curve_fit(model, t, y)
 
 
 def test_residuals_that_are_not_finite_are_told_with_their_place():
