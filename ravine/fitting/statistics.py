@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.problem import LeastSquares
-from ravine.core.pytree import Record, part
+from ravine.core.pytree import Record, part, substitute
 from ravine.core.result import Result
+from ravine.math.loss import Loss
 from ravine.methods.least_squares.linear_step import lengths
 
 PARTS = 8
@@ -34,6 +35,9 @@ class Fitted(Record):
 @jax.jit
 def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
     """f, r, the lengths of J's columns, and the singular values and right vectors of J with columns of length 1."""
+    loss = problem.loss
+    if isinstance(loss, Loss):  # as in SciPy: what has no curvature says nothing about the parameters
+        problem = substitute(problem, loss=substitute(loss, least=0.0))
     f, _, J = problem.jacobian(x)
     r = problem.residual(x)  # not the corrected one, which is large where a robust loss has no curvature
     D = lengths(jnp.sum(J * J, axis=0))

@@ -2,14 +2,17 @@
 
     linear    ρ(z) = z                                  least squares
     huber     ρ(z) = z if z ≤ 1, else 2√z − 1           a line beyond C
-    soft_l1   ρ(z) = 2 (√(1 + z) − 1)                   smooth huber
+    soft_l1   ρ(z) = 2 (√(1 + z) − 1)                   smooth huber; as 2z/(1 + √(1 + z)), which cancels nothing
     cauchy    ρ(z) = ln(1 + z)
     arctan    ρ(z) = arctan z                           bounded
-    tukey     ρ(z) = (1 − (1 − z)³)/3 if z ≤ 1, else ⅓  bounded, nothing beyond C
+    tukey     ρ(z) = (1 − (1 − z)³)/3 if z ≤ 1, else ⅓  bounded, nothing beyond C; as z − z² + z³/3
 
 A Gauss-Newton step is taken of corrected residuals [1]: the gradient is exact, and the second derivative of ρ enters as
 
-    w = ρ′ + 2 z ρ″ (at least a rounding error),   J̃ = √w J,   r̃ = ρ′/√w r        J̃ᵀr̃ = ρ′ Jᵀr
+    w = ρ′ + 2 z ρ″ (at least ρ′/100),   J̃ = √w J,   r̃ = ρ′/√w r        J̃ᵀr̃ = ρ′ Jᵀr
+
+Far off, ρ′ + 2 z ρ″ ≤ 0. With no more than a rounding error in its place, as in SciPy, a start where all residuals are far off
+makes steps 1/ε times too long and needs a damping as large, with which the first point of some curvature is never left.
 
 [1] B. Triggs, P. McLauchlan, R. Hartley, A. Fitzgibbon, "Bundle adjustment: a modern synthesis" (2000), section 4.3; for single
 residuals.
@@ -32,12 +35,13 @@ def _huber(z: Any) -> Any:
 
 
 def _tukey(z: Any) -> Any:
-    return jnp.where(z <= 1, 1 - (1 - jnp.minimum(z, 1)) ** 3, 1) / 3
+    z = jnp.minimum(z, 1)
+    return z - z * z + z * z * z / 3
 
 
 RHO: dict[str, Callable[[Any], Any]] = {
     "huber": _huber,
-    "soft_l1": lambda z: 2 * (jnp.sqrt(1 + z) - 1),
+    "soft_l1": lambda z: 2 * z / (1 + jnp.sqrt(1 + z)),
     "cauchy": jnp.log1p,
     "arctan": jnp.arctan,
     "tukey": _tukey,
@@ -55,6 +59,7 @@ class Loss(Record):
 
     name: str = static("huber", choices=tuple(RHO), doc="one of the losses")
     scale: float = hyper(1.0, 1e-3, 1e3, log=True, doc="C, the size of a large residual")
+    least: float = static(0.01, doc="the least w, relative to ρ′")
 
     def cost(self, r: Any) -> Any:
         """½ Σ C² ρ(r²/C²)."""
@@ -70,7 +75,8 @@ class Loss(Record):
             return jax.jvp(rho, (z,), (jnp.ones_like(z),))[1]
 
         first, second = jax.jvp(slope, (z,), (jnp.ones_like(z),))
-        root = jnp.sqrt(jnp.maximum(first + 2 * z * second, jnp.finfo(r.dtype).eps))
+        # Where ρ′ is 0, any w will do: r̃ is 0.
+        root = jnp.sqrt(jnp.maximum(first + 2 * z * second, jnp.maximum(self.least * first, jnp.finfo(r.dtype).eps)))
         return first / root * r, lambda v: root * v
 
 

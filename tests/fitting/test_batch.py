@@ -103,6 +103,14 @@ def test_nothing_is_evaluated_outside_the_bounds():
     assert np.all(below.success), below.message
 
 
+@pytest.mark.parametrize("loss", ["huber", "soft_l1", "cauchy", "arctan"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_start_far_off_in_the_flat_of_a_robust_loss(loss, dtype):
+    r = rv.least_squares_batch(lambda x, y: x**2 - y, np.ones((2, 1), dtype), (np.array([[4], [9]], dtype),), loss=loss)
+    assert r.success.all(), r.message
+    np.testing.assert_allclose(r.x, [[2], [3]], rtol=1e-6)
+
+
 def test_bounds_that_cannot_be_kept_are_refused():
     start = np.ones((3, 2))
     start[2, 1] = -1
