@@ -20,7 +20,7 @@ from ravine.core.pytree import substitute
 from ravine.core.run import default_tolerance
 from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
-from ravine.fitting.curve import CurveResidual, predicted
+from ravine.fitting.curve import CurveResidual, shape_of, vector
 from ravine.fitting.front import as_loss, refuse_outside, side_of
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
@@ -188,7 +188,7 @@ def curve_fit_batch(
         f: the model of one problem, f(x, p1, p2, …).
         xdata: (m,), the same for all, or one row for each problem.
         ydata: (B, m).
-        p0: the start: (n,), the same for all, or (B, n).
+        p0: the start: (n,), the same for all, or (B, n); a number for one parameter.
         sigma: standard deviations: (m,) or (B, m).
         absolute_sigma: as in `curve_fit`.
         more: `bounds`, `tol`, `loss` … of `least_squares_batch`.
@@ -207,8 +207,10 @@ def curve_fit_batch(
         >>> fit.popt.round(4).tolist(), fit.pcov.shape
         ([[3.0, 0.5], [2.0, 0.25]], (2, 2, 2))
     """
-    xdata, ydata, p0 = as_arrays(xdata), as_arrays(ydata), as_arrays(p0)
-    sigma = as_arrays(sigma)
+    if p0 is None or isinstance(p0, dict):
+        raise TypeError(f"p0 is an array with a number for each parameter of f, (n,) or (B, n); got {type(p0).__name__}")
+    xdata, ydata, p0, sigma = vector(xdata), vector(ydata), vector(p0), vector(sigma)
+    p0 = jnp.reshape(p0, 1) if np.ndim(p0) == 0 else p0
     if sigma is not None and np.any(~(np.asarray(sigma) > 0)):
         where = tuple(map(int, np.argwhere(~(np.asarray(sigma) > 0))[0]))
         raise ValueError(f"sigma{list(where)} is {np.asarray(sigma)[where]:g}; standard deviations must be positive")
@@ -226,7 +228,7 @@ def curve_fit_batch(
             raise ValueError(f"xdata has shape {np.shape(leaf)}; it is ({m},), the same for all, or has ydata's {B} rows")
     model = Function(f, "f")
     lane = xdata if 0 in shared else jax.tree.map(lambda v: v[0], xdata)
-    shape = jax.eval_shape(lambda p, x: predicted(model, p, x), p0[0], lane).shape
+    shape = shape_of(model, p0[0], lane)
     if shape != (m,):
         raise ValueError(f"{model.name} returns shape {shape}, but a row of ydata has shape ({m},): they must be the same")
     residual = CurveResidual(model)

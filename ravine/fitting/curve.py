@@ -38,6 +38,19 @@ def predicted(model: Function, p: Any, x: Any) -> Any:
     return model(x, **p) if isinstance(p, dict) else model(x, *p)
 
 
+def shape_of(model: Function, p: Any, x: Any) -> tuple[int, ...]:
+    """The shape of f(x, *p)."""
+    y = jax.eval_shape(lambda p, x: predicted(model, p, x), p, x)
+    if not hasattr(y, "shape"):
+        raise TypeError(f"{model.name} must return an array, got {type(y).__name__}: is its `return` missing, or jnp.stack?")
+    return y.shape
+
+
+def vector(data: Any) -> Any:
+    """Data as arrays; a list, which may be one of rows, as one array."""
+    return as_arrays(np.asarray(data) if isinstance(data, list) else data)
+
+
 @jax.tree_util.register_pytree_node_class
 class CurveFit:
     """What `curve_fit` returns: `popt, pcov = curve_fit(…)`, and more.
@@ -145,6 +158,7 @@ def curve_fit(
 
     Raises:
         ValueError: data that are not finite (with their place), sigma that is not positive, shapes that do not match.
+        TypeError: a model that returns no array.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -156,12 +170,12 @@ def curve_fit(
     model = Function(f, "f")
     p0 = as_arrays(_ones(f) if p0 is None else p0)
     p0 = jnp.reshape(p0, 1) if getattr(p0, "shape", None) == () else p0
-    xdata, ydata = (as_arrays(v) if not isinstance(v, list) else as_arrays(np.asarray(v)) for v in (xdata, ydata))
-    root = None if sigma is None else _root(as_arrays(np.asarray(sigma) if isinstance(sigma, list) else sigma), ydata)
+    xdata, ydata = vector(xdata), vector(ydata)
+    root = None if sigma is None else _root(vector(sigma), ydata)
     if check_finite:
         for name, tree in (("xdata", xdata), ("ydata", ydata), ("sigma", root)):
             _refuse_nonfinite(name, tree)
-    shape = jax.eval_shape(lambda p, x: predicted(model, p, x), p0, xdata).shape
+    shape = shape_of(model, p0, xdata)
     if shape != np.shape(ydata):
         raise ValueError(f"{model.name} returns shape {shape}, but ydata has shape {np.shape(ydata)}: they must be the same")
     residual = CurveResidual(model)

@@ -105,10 +105,11 @@ def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
     fitted = Fitted(problem, start)
     layout: Any = problem.layout
     if is_traced(result.x, problem):
-        x = result.x
+        x, f = result.x, result.fun
         if is_traced(problem) and layout is not None:
-            x = layout.unpack(differentiable(layout.pack(x), problem))
-        return dataclasses.replace(result, x=x, aux=fitted)
+            flat = differentiable(layout.pack(x), problem)
+            x, f = layout.unpack(flat), problem._value(flat)  # the loop's own f has no derivative
+        return dataclasses.replace(result, x=x, fun=f, aux=fitted)
     remark = result.remark
     if result.code == Status.NONFINITE:
         remark = f"{remark} {_where_not_finite(problem, layout.pack(result.x))}".strip()
@@ -227,6 +228,9 @@ def side_of(side: Any, layout: Layout | None, x: Any) -> Any:
         return jnp.full_like(x, side)
     side = as_arrays(side)
     if jax.tree.structure(side) == layout.treedef:
+        for v, shape in zip(jax.tree.leaves(side), layout.shapes, strict=True):
+            if np.shape(v) not in ((), (1,), shape):
+                raise ValueError(f"a bound has shape {np.shape(v)}; it must have that of the parameters, {shape}")
         leaves = [jnp.broadcast_to(jnp.asarray(v), s) for v, s in zip(jax.tree.leaves(side), layout.shapes, strict=True)]
         return layout.pack(jax.tree.unflatten(layout.treedef, leaves))
     return layout.pack(side)

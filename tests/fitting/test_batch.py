@@ -103,6 +103,13 @@ def test_nothing_is_evaluated_outside_the_bounds():
     assert np.all(below.success), below.message
 
 
+def test_lists_and_a_number_for_one_parameter_are_taken():
+    fit = rv.curve_fit_batch(lambda t, a: a * t, [0.0, 1.0, 2.0], [[0.0, 3.0, 6.0], [0.0, 2.0, 4.0]], 1.0)
+    np.testing.assert_allclose(fit.popt, [[3], [2]])
+    with pytest.raises(TypeError, match=r"p0 is an array .* got dict"):
+        rv.curve_fit_batch(lambda t, a: a * t, [0.0, 1.0, 2.0], [[0.0, 3.0, 6.0]], {"a": 1.0})
+
+
 @pytest.mark.parametrize("loss", ["huber", "soft_l1", "cauchy", "arctan"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_start_far_off_in_the_flat_of_a_robust_loss(loss, dtype):

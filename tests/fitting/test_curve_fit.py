@@ -87,6 +87,7 @@ def test_directions_without_data_are_named():
         ({"bounds": (np.nan, 2.0)}, "lower < upper is needed; parameter 0 has lower nan"),
         ({"method": "lm"}, "unknown method 'lm'; did you mean 'levenberg_marquardt'"),
         ({"loss": "hubr"}, "loss must be one of"),
+        ({"bounds": (np.zeros(2), np.ones(3))}, r"a bound has shape \(2,\); it must have that of the parameters, \(3,\)"),
     ],
 )
 def test_bad_input_is_refused_with_its_place(change, message):
@@ -202,6 +203,20 @@ def test_the_derivative_of_a_fit_is_that_of_differences():
         difference = (fun(at + 1e-4) - fun(at - 1e-4)) / 2e-4
         np.testing.assert_allclose(jax.grad(fun)(at), difference, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(jax.jvp(fun, (at,), (1.0,))[1], difference, rtol=1e-4, atol=1e-6)
+
+
+def test_the_cost_of_a_fit_has_a_derivative():
+    def cost(s):
+        return rv.least_squares(lambda x, s: x - s * jnp.array([1.0, 3.0]), np.ones(1), args=(s,)).fun
+
+    np.testing.assert_allclose(cost(1.5), 1.5**2, rtol=1e-12)
+    np.testing.assert_allclose(jax.grad(cost)(1.5), 3.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("model", [lambda t, a: None, lambda t, a: [a, a]])
+def test_a_model_that_returns_no_array_is_told(model):
+    with pytest.raises(TypeError, match="must return an array, got"):
+        rv.curve_fit(model, t, y)
 
 
 def test_a_parameter_at_a_bound_has_the_derivative_of_the_bound():
