@@ -97,24 +97,27 @@ class TrustRadius(Damping):
         length = jnp.linalg.norm(D * gauss_newton)
         inside = length <= 1.1 * radius
         # Not derived: of nine rules that were tried on NIST's and Moré's problems this one needs the fewest residuals.
-        unknown = highest * jnp.square(radius / jnp.maximum(length, radius))
+        ratio = jnp.square(radius / jnp.maximum(length, radius))
+        # A step that could not be made says nothing: a Cholesky factorisation that failed.
+        unknown = highest * jnp.where(jnp.isfinite(length), ratio, 1e-3)
         guess = jnp.where((lam > 0) & (lam <= highest), lam, unknown)
 
         def off(length: Any) -> Any:
-            return jnp.abs(length - radius) > 0.1 * radius
+            return ~(jnp.abs(length - radius) <= 0.1 * radius)
 
         def newton(c: Any) -> Any:
             """Newton's method for 1/‖Dp‖ = 1/Δ, kept between what λ is known to exceed and not to exceed."""
             k, _, asked, low, high, _, _ = c
             p, _, slope, lam = solve(asked)
             length = jnp.linalg.norm(D * p)
-            low, high = jnp.where(length > radius, jnp.maximum(lam, low), low), jnp.where(length < radius, lam, high)
+            long = ~(length <= radius)  # or not a number, where λ is too small to factorise
+            low, high = jnp.where(long, jnp.maximum(lam, low), low), jnp.where(length < radius, lam, high)
             better = lam + length**2 / slope * (length - radius) / radius
             better = jnp.where((better > low) & (better < high), better, jnp.maximum(1e-3 * high, jnp.sqrt(low * high)))
             # No λ below that of rounding is used: where p is short enough with it, it is the least. Any other comes back as the
             # square of its root, which may be a rounding more than what was asked for.
             raised = lam > 1.01 * asked
-            return k + 1, lam, better, low, high, p, off(length) & (~raised | (length > radius))
+            return k + 1, lam, better, low, high, p, off(length) & (~raised | long)
 
         start = (jnp.int32(0), jnp.zeros_like(lam), guess, jnp.zeros_like(lam), highest, gauss_newton, ~inside)
         _, lam, _, _, _, p, _ = while_loop(lambda c: c[-1] & (c[0] < 10), newton, start)
