@@ -179,6 +179,8 @@ def _start(
 def _advance(method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any, seconds: Any) -> Carry:
     tuned = in_dtype_of(method, method.point(carry.state))
     end = carry.k + jnp.asarray(n, jnp.int32)
+    if carry.history:
+        carry = carry._replace(history={**carry.history, "base": carry.nit})
 
     def go(c: Carry) -> Any:
         return (c.k < end) & (c.status == int(Status.RUNNING))
@@ -319,8 +321,6 @@ def drive(
             _tried.add(name)
             if not status:
                 yield carry
-                if history:
-                    carry.history["base"] = jnp.array(carry.nit, copy=True)
 
 
 _tried: set[Any] = set()

@@ -36,7 +36,7 @@ from ravine.core.stop import MaxSteps
 from ravine.methods.proximal.proxprop import ProxProp
 from ravine.problems.datasets import Dataset, Split, cifar10
 from ravine.problems.networks import MLP, ConvNet, accuracy, cross_entropy
-from ravine.training.batches import shuffled
+from ravine.training.batches import orders
 from ravine.training.evaluate import mean_over, together
 
 NETWORKS: dict[str, Any] = {
@@ -185,7 +185,7 @@ class Running:
         return self.file.with_suffix(".npz")
 
     def _batches(self, epoch: int) -> Training:
-        order = shuffled(self.order_key, jnp.int32(epoch), n=len(self.data["train"][1]), steps=self.steps, size=BATCH_SIZE)
+        order = orders(self.order_key, epoch, n=len(self.data["train"][1]), steps=self.steps, size=BATCH_SIZE, epochs=1, wanted=1)
         return Training(self.loss, self.data["train"], order, jnp.int32(epoch * self.steps), None)
 
     def epoch(self) -> dict[str, Any]:
@@ -215,7 +215,6 @@ class Running:
             means = mean_over(self.measure, self.carry.state.x, split)
             row |= {f"{name}_{what}": float(v) for what, v in means.items()}
         self.rows.append(row)
-        self.carry.history["base"] = jnp.array(self.carry.nit, copy=True)
         self.unsaved = True
 
     def save(self) -> None:

@@ -294,7 +294,8 @@ class _Run:
                     row.update({f"validation_{name}" if name == "loss" else name: v for name, v in means.items()})
                 score = row.get("validation_loss", row["loss"])
                 if np.isfinite(score) and (self.best is None or score < self.best.fun):
-                    self.best = BestPoint(jax.tree.map(jnp.copy, carry.state.x), score, end)
+                    # A copy, because the next steps overwrite x; after the last one there are none.
+                    self.best = BestPoint(jax.tree.map(jnp.copy, carry.state.x) if end < self.total else carry.state.x, score, end)
             self.rows.append(row)
             if self.callback is not None and self.callback(dict(row)):
                 self.verdict, self.remark = Status.INTERRUPTED, "The callback asked to stop."
@@ -373,4 +374,4 @@ class _Run:
             self.feed.skip(self.seen)
         if self.stop is not None and self.rows:
             self._ask(self.stop, True)
-        return carry._replace(history={**fresh.history, "base": jnp.array(carry.nit, copy=True)})
+        return carry._replace(history=fresh.history)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import ravine as rv
-from ravine.training.batches import orders
+from ravine.training.batches import orders, permutation
 
 
 def equal(a, b):
@@ -32,6 +32,14 @@ def by_hand(loss, params, data, transformation, batches):
             params, state, f = step(params, state, rows)
             losses.append(float(f))
     return params, losses
+
+
+@pytest.mark.parametrize("n", [1, 2, 64, 1625, 1626, 12_800])
+def test_the_order_of_an_epoch_is_jaxs_permutation(n):
+    """Up to 1,625 examples are sorted once, more twice."""
+    key = jax.random.key(7)
+    for epoch in (0, 3):
+        np.testing.assert_array_equal(permutation(key, epoch, n), jax.random.permutation(jax.random.fold_in(key, epoch), n))
 
 
 @pytest.mark.parametrize("method", [rv.Adam(0.05), optax.adam(0.05), optax.chain(optax.clip(0.5), rv.Adam(0.05))])
