@@ -57,7 +57,7 @@ def least_squares(
             Its dtype is that of the fit: residuals in a higher precision are rounded, those in a lower one widened.
         args: further arguments of `fun`; pass data here so that other data do not compile again.
         method: "auto" (Levenberg-Marquardt), a name, or a method such as `LevenbergMarquardt(damping=1.0)`.
-        bounds: (lower, upper), each a number, None or a tree like x0. Nothing is evaluated outside.
+        bounds: (lower, upper), each a number, None or a tree like x0, or SciPy's `Bounds`. Nothing is evaluated outside.
         loss: "linear", "huber", "soft_l1", "cauchy", "arctan", "tukey", a `Loss`, or `SoftmaxCrossEntropy(labels)`, with which
             `fun` returns logits and steps are generalised Gauss-Newton's.
         f_scale: C, the size of a residual from which on a robust loss counts it as large.
@@ -197,8 +197,12 @@ def box(bounds: Any, layout: Layout | None, x: Any, method: Method) -> tuple[Any
         return None, None
     if not method.takes_bounds:
         raise ValueError(f"{label(method)} keeps no bounds: take method='levenberg_marquardt'")
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        bounds = (bounds.lb, bounds.ub)
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise ValueError("bounds are (lower, upper), each a number, None or a tree like x0")
+        pairs = isinstance(bounds, tuple | list) and all(np.shape(b) == (2,) for b in bounds)
+        cure = ": for pairs (low, high) of each parameter write tuple(zip(*bounds))" if pairs else ""
+        raise ValueError(f"bounds are (lower, upper), each a number, None or a tree like x0{cure}")
     lower, upper = (side_of(side, layout, x) for side in bounds)
     refuse_outside(lower, upper, x)
     return lower, upper

@@ -39,6 +39,16 @@ def test_a_dictionary_of_parameters_goes_in_and_comes_out():
     np.testing.assert_allclose([fit.popt[n] for n in "akc"], plain.popt, rtol=1e-7)
 
 
+def test_scipys_bounds_are_understood_and_its_pairs_told():
+    def residual(x):
+        return x - jnp.array([2.0, -3.0, 0.5])
+
+    r = rv.least_squares(residual, np.zeros(3), bounds=scipy.optimize.Bounds([-1, -1, -1], [1, 1, 1]))
+    np.testing.assert_allclose(r.x, [1, -1, 0.5], atol=1e-9)
+    with pytest.raises(ValueError, match=r"write tuple\(zip\(\*bounds\)\)"):
+        rv.least_squares(residual, np.zeros(3), bounds=[(-1, 1)] * 3)
+
+
 def test_one_parameter_may_start_at_a_number():
     popt, pcov = rv.curve_fit(lambda x, a: a * x, np.arange(4.0), 3 * np.arange(4.0), 1.0)
     np.testing.assert_allclose(popt, [3])
