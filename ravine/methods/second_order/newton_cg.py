@@ -11,7 +11,7 @@ magnitude in x does not in q. Random signs v tell them, since the mean of (H v)�
 
     Dᵢ ← ½ Dᵢ + ½ √(mean of (H v)ᵢ² over eight v)
 
-after each system that took more than 50 steps.
+after each system that took more than 50 steps; the first time Dᵢ is the root alone, and until then 1.
 
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006).
 """
@@ -64,6 +64,11 @@ class NewtonCG(LineSearchDescent):
     search: LineSearch = part(of=LineSearch, factory=StrongWolfe, doc="line search")
     linear: CG = part(of=CG, factory=CG, doc="conjugate gradients, perhaps with a preconditioner")
     diagonal: bool = static(False, choices=(False, True), doc="whether each parameter has a unit, for badly scaled ones")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.diagonal and self.linear.preconditioner is not None:
+            raise ValueError("NewtonCG: diagonal changes the units that the preconditioner is for; take one of the two")
 
     def blank(self, x: Any) -> Any:
         return Units(jnp.ones_like(x), jnp.int32(0), jnp.int32(0)) if self.diagonal else ()

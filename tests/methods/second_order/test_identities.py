@@ -105,6 +105,11 @@ def test_random_signs_tell_the_lengths_of_rows():
     np.testing.assert_allclose(units.D, np.linalg.norm(A, axis=1), rtol=0.5)
 
 
+def test_units_and_a_preconditioner_exclude_each_other():
+    with pytest.raises(ValueError, match="take one of the two"):
+        rv.NewtonCG(rv.StrongWolfe(), rv.CG(preconditioner="jacobi"), diagonal=True)
+
+
 def test_a_diagonal_makes_newton_cg_see_units():
     """Six orders of magnitude between the units of the first and the last parameter."""
     units = jnp.asarray(10.0 ** np.linspace(-3, 3, 200))
