@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ravine.core import work
@@ -179,8 +180,6 @@ def _start(
 def _advance(method: Method, problem: Oracles, carry: Carry, stop: Stop, n: Any, seconds: Any) -> Carry:
     tuned = in_dtype_of(method, method.point(carry.state))
     end = carry.k + jnp.asarray(n, jnp.int32)
-    if carry.history:
-        carry = carry._replace(history={**carry.history, "base": carry.nit})
 
     def go(c: Carry) -> Any:
         return (c.k < end) & (c.status == int(Status.RUNNING))
@@ -289,7 +288,7 @@ def drive(
             raise ValueError(f"the run to go on from recorded the history {recorded}; ask for the same, not {sorted(history)}")
         carry = jax.tree.map(jnp.copy, carry)._replace(status=jnp.int32(Status.RUNNING))
         if history:
-            carry.history["base"] = jnp.array(carry.nit, copy=True)
+            carry.history["base"] = np.array(carry.nit)
     with Interrupt() as interrupt:
         known, status = name in _pace, int(carry.status)
         while True:
@@ -321,6 +320,8 @@ def drive(
             _tried.add(name)
             if not status:
                 yield carry
+                if history:
+                    carry.history["base"] = np.array(carry.nit)
 
 
 _tried: set[Any] = set()

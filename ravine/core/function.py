@@ -55,10 +55,11 @@ class Function:
         try:
             return self.whole(*args, **kwargs)
         except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as wrong:
-            raise TypeError(
+            wrong.add_note(
                 f"{self.name} asks for numbers while JAX traces it: write jnp.exp(x) for np.exp(x) or math.exp(x), and "
-                "jnp.where(…) for an if; the line is in the error above"
-            ) from wrong
+                "jnp.where(…) for an if"
+            )
+            raise
 
     @property
     def name(self) -> str:

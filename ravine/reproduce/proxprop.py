@@ -215,6 +215,7 @@ class Running:
             means = mean_over(self.measure, self.carry.state.x, split)
             row |= {f"{name}_{what}": float(v) for what, v in means.items()}
         self.rows.append(row)
+        self.carry.history["base"] = np.array(self.carry.nit)
         self.unsaved = True
 
     def save(self) -> None:

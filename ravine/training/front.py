@@ -374,4 +374,4 @@ class _Run:
             self.feed.skip(self.seen)
         if self.stop is not None and self.rows:
             self._ask(self.stop, True)
-        return carry._replace(history=fresh.history)
+        return carry._replace(history={**fresh.history, "base": np.array(carry.nit)})
