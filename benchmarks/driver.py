@@ -1,6 +1,6 @@
 """What the driver and the package cost: over a hand-written loop, over `import jax`, and until `ravine compare` speaks.
 
-python benchmarks/driver.py [loop] [import] [line]
+python benchmarks/driver.py [loop] [orders] [import] [line]
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ def loop(rounds: int) -> None:
             )
 
 
+def epoch_orders(rounds: int) -> None:
+    from ravine.training.batches import permutation
+
+    n, key = 12_800, jax.random.key(0)
+    by_xla = jax.jit(lambda key, epoch: jax.random.permutation(jax.random.fold_in(key, epoch), n))
+    contenders = {"ours": lambda: permutation(key, 1, n), "XLA": lambda: jax.block_until_ready(by_xla(key, np.int32(1)))}
+    best = interleaved(contenders, 10 * rounds)
+    ours, xla = (1e3 * best[who][0] for who in ("ours", "XLA"))
+    print(f"the order of an epoch of {n} examples: {ours:.2f} ms, by XLA's sort {xla:.2f}, ratio {ours / xla:.2f}", flush=True)
+
+
 def importing(rounds: int) -> None:
     code = "import time, jax; t = time.perf_counter(); import ravine; print(time.perf_counter() - t)"
     first = "import time, jax; t = time.perf_counter(); import ravine; ravine.train, ravine.Adam; print(time.perf_counter() - t)"
@@ -105,11 +116,11 @@ def first_line(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="*", metavar="loop|import|line")
+    parser.add_argument("part", nargs="*", metavar="loop|orders|import|line")
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
-    for part in given.part or ("loop", "import", "line"):
-        {"loop": loop, "import": importing, "line": first_line}[part](given.rounds)
+    for part in given.part or ("loop", "orders", "import", "line"):
+        {"loop": loop, "orders": epoch_orders, "import": importing, "line": first_line}[part](given.rounds)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,8 @@ def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
     """
     if bounds is None:
         return None
-    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        lower, upper = bounds.lb, bounds.ub
-    elif _are_pairs(bounds, x0):
+    bounds = unwrapped(bounds)
+    if _are_pairs(bounds, x0):
         lower = np.array([-np.inf if low is None else low for low, _ in bounds], np.float64)
         upper = np.array([np.inf if high is None else high for _, high in bounds], np.float64)
     elif isinstance(bounds, tuple | list) and len(bounds) == 2:
@@ -55,6 +54,11 @@ def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
     if _all(low, -np.inf) and _all(high, np.inf):
         return None  # nothing is bounded: every method will do
     return low, high
+
+
+def unwrapped(bounds: Any) -> Any:
+    """(lower, upper) of an object with `lb` and `ub`, as `scipy.optimize.Bounds`; anything else as it is."""
+    return (bounds.lb, bounds.ub) if hasattr(bounds, "lb") and hasattr(bounds, "ub") else bounds
 
 
 def _all(side: Any, value: float) -> bool:

@@ -4,7 +4,7 @@ On a processor XLA shares out the kernels of a program to threads, where any of 
 are ready at once. To wake a thread takes longer than whole steps of a small problem. A section is a program within
 the program: what it holds is one thing to do for what is around it, and where all of its own arrays are small it is not shared out.
 
-`python benchmarks/least_squares.py single` on two cores: 0.14 ms a fit without sections, 0.07 to 0.10 with them.
+`python benchmarks/least_squares.py single` on two cores: 0.14 ms a fit with ALONE = 0, so without sections, 0.07 to 0.10 with them.
 """
 
 from __future__ import annotations

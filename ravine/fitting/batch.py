@@ -21,7 +21,7 @@ from ravine.core.run import default_tolerance
 from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
 from ravine.fitting.curve import CurveResidual, shape_of, vector
-from ravine.fitting.front import as_loss, refuse_outside, side_of
+from ravine.fitting.front import as_loss, refuse_outside, side_of, two_sides
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 
@@ -147,8 +147,6 @@ def _box(bounds: Any, layout: Layout, x: Any) -> tuple[Any, Any]:
     """Bounds with a row for each problem, None where there are none."""
     if bounds is None:
         return None, None
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        raise ValueError("bounds are (lower, upper), each a number, None or a tree like x0")
 
     def rows(side: Any) -> Any:
         if side is None:
@@ -158,7 +156,7 @@ def _box(bounds: Any, layout: Layout, x: Any) -> tuple[Any, Any]:
             return jax.vmap(layout.pack)(side)
         return jnp.broadcast_to(side_of(side, layout, x[0]), x.shape)
 
-    lower, upper = (rows(side) for side in bounds)
+    lower, upper = (rows(side) for side in two_sides(bounds))
     refuse_outside(lower, upper, x)
     return lower, upper
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.bounds import unwrapped
 from ravine.core.choice import args_as_tuple, as_method, label
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
@@ -197,15 +198,19 @@ def box(bounds: Any, layout: Layout | None, x: Any, method: Method) -> tuple[Any
         return None, None
     if not method.takes_bounds:
         raise ValueError(f"{label(method)} keeps no bounds: take method='levenberg_marquardt'")
-    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
-        bounds = (bounds.lb, bounds.ub)
+    lower, upper = (side_of(side, layout, x) for side in two_sides(bounds))
+    refuse_outside(lower, upper, x)
+    return lower, upper
+
+
+def two_sides(bounds: Any) -> Any:
+    """(lower, upper) as the user wrote them."""
+    bounds = unwrapped(bounds)
     if not isinstance(bounds, tuple | list) or len(bounds) != 2:
         pairs = isinstance(bounds, tuple | list) and all(np.shape(b) == (2,) for b in bounds)
         cure = ": for pairs (low, high) of each parameter write tuple(zip(*bounds))" if pairs else ""
         raise ValueError(f"bounds are (lower, upper), each a number, None or a tree like x0{cure}")
-    lower, upper = (side_of(side, layout, x) for side in bounds)
-    refuse_outside(lower, upper, x)
-    return lower, upper
+    return bounds
 
 
 def refuse_outside(lower: Any, upper: Any, x: Any) -> None:

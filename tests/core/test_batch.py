@@ -41,8 +41,9 @@ def test_a_lane_without_numbers_tells_it_and_disturbs_no_other():
     assert "NONFINITE: 1" in r.message
 
 
-def test_bounds_are_shared():
-    r = rv.minimize_batch(lambda x, t: jnp.sum((x - t) ** 2), np.full((4, 2), 0.5), (np.arange(8.0).reshape(4, 2),), bounds=(0, 3))
+@pytest.mark.parametrize("method", ["lbfgsb", "auto"])
+def test_bounds_are_shared(method):
+    r = rv.minimize_batch(lambda x, t: jnp.sum((x - t) ** 2), np.full((4, 2), 0.5), (np.arange(8.0).reshape(4, 2),), method, (0, 3))
     np.testing.assert_allclose(r.x, [[0, 1], [2, 3], [3, 3], [3, 3]], atol=1e-6)
 
 

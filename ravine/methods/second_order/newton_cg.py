@@ -7,11 +7,11 @@ by the same driver that runs this method, with Hessian-vector products [1, algor
 curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was negative.
 
 With `diagonal`, each parameter has a unit: x = D^(−½) q, with the lengths of H's rows in D, so that what differs by orders of
-magnitude in x does not in q. Random signs v tell them, since the mean of (H v)ᵢ² is ‖Hᵢ‖²:
+magnitude in x does not in q. They are estimated (`ravine.math.row_lengths`) after each system that took more than 50 steps:
 
-    Dᵢ ← ½ Dᵢ + ½ √(mean of (H v)ᵢ² over eight v)
+    Dᵢ ← ½ Dᵢ + ½ ‖Hᵢ‖
 
-after each system that took more than 50 steps; the first time Dᵢ is the root alone, and until then 1.
+the first time Dᵢ = ‖Hᵢ‖, and until then 1.
 
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006).
 """
@@ -27,6 +27,7 @@ from ravine.core import driver, work
 from ravine.core.problem import LinearSystem, Objective
 from ravine.core.pytree import Record, part, static
 from ravine.core.stop import MaxSteps, Optimality
+from ravine.math.row_lengths import row_lengths
 from ravine.methods.linear.cg import CG
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
@@ -79,7 +80,7 @@ class NewtonCG(LineSearchDescent):
     def look(self, problem: Objective, memory: Any, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         _, hvp = problem.linearize_gradient(x)
         if self.diagonal:
-            memory = work.cond(memory.steps > OFTEN, lambda: looked(hvp, memory), lambda: memory)
+            memory = work.cond(memory.steps > OFTEN, lambda: measured(hvp, memory), lambda: memory)
         root = jnp.sqrt(memory.D) if self.diagonal else jnp.ones((), x.dtype)
         stop = Optimality(jnp.minimum(0.5, jnp.sqrt(jnp.sqrt(g @ g)))) | MaxSteps(2 * x.size)
         system = LinearSystem(Product((lambda q: hvp(q / root) / root) if self.diagonal else hvp), -g / root)
@@ -90,16 +91,8 @@ class NewtonCG(LineSearchDescent):
         return after, jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
 
 
-def looked(hvp: Any, units: Units) -> Units:
-    """D from eight more products with random signs."""
+def measured(hvp: Any, units: Units) -> Units:
+    """D after one more look at the rows of H."""
     D, looks, steps = units
-
-    def square(c: Any) -> Any:
-        i, total = c
-        v = jax.random.rademacher(jax.random.fold_in(jax.random.key(0), 8 * looks + i), D.shape, D.dtype)
-        return i + 1, total + hvp(v) ** 2
-
-    _, total = work.while_loop(lambda c: c[0] < 8, square, (jnp.int32(0), jnp.zeros_like(D)))
-    rows = jnp.sqrt(total / 8)
-    D = jnp.where(looks == 0, rows, 0.5 * (D + rows))
-    return Units(jnp.maximum(D, jnp.finfo(D.dtype).eps * jnp.max(D)), looks + 1, steps)
+    lengths = row_lengths(hvp, D, jax.random.fold_in(jax.random.key(0), looks))
+    return Units(jnp.where(looks == 0, lengths, 0.5 * (D + lengths)), looks + 1, steps)
