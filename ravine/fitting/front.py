@@ -23,11 +23,11 @@ from ravine.core.run import default_tolerance, run
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
 from ravine.core.tracing import is_traced
+from ravine.fitting.blind import blind
 from ravine.fitting.implicit import differentiable
 from ravine.fitting.sparsity import missed, with_sparsity
-from ravine.fitting.statistics import Fitted, in_words, parameter_names
+from ravine.fitting.statistics import Fitted
 from ravine.math.loss import RHO, Loss, SoftmaxCrossEntropy
-from ravine.methods.least_squares.linear_step import CholeskyStep, QRStep, lengths
 from ravine.methods.least_squares.sparse_step import SparseStep
 
 
@@ -114,7 +114,7 @@ def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
     remark = result.remark
     if result.code == Status.NONFINITE:
         remark = f"{remark} {_where_not_finite(problem, layout.pack(result.x))}".strip()
-    more = _blind(result, problem) or _unknown(result, problem)
+    more = blind(result, problem) or _unknown(result, problem)
     return dataclasses.replace(result, aux=fitted, remark=f"{remark} {more}".strip())
 
 
@@ -123,37 +123,6 @@ def _unknown(result: Result, problem: LeastSquares) -> str:
     step, layout = getattr(result.method, "linear", None), problem.layout
     missing = missed(problem, step, layout.pack(result.x)) if isinstance(step, SparseStep) and layout is not None else ""
     return f"The sparsity misses an entry that is not zero here: {missing}; steps were poorer for it." if missing else ""
-
-
-def _blind(result: Result, problem: LeastSquares) -> str:
-    """The directions that J does not see, among the parameters that are at no bound; told from what the factorisation has left."""
-    local, linear = getattr(result.carry.state, "local", None), getattr(result.method, "linear", None)
-    layout: Any = problem.layout
-    if local is None or not isinstance(linear, QRStep | CholeskyStep) or layout.size > 200 or not result.success:
-        return ""
-    x = np.asarray(result.carry.state.x)
-    m, n = problem.shape(x).size, layout.size
-    if m < n:  # said in `why`
-        return ""
-    free = np.ones(n, bool)
-    for bound in (problem.lower, problem.upper):
-        free &= True if bound is None else x != np.asarray(bound)
-    if not free.any():
-        return ""
-    D, J = np.asarray(lengths(local.squares)), np.asarray(local.J)
-    if isinstance(linear, CholeskyStep):
-        # Singular values are squared here: below the root of the rounding error they are told from J itself.
-        eigenvalues = np.linalg.eigvalsh((J / np.outer(D, D))[np.ix_(free, free)])
-        if eigenvalues[0] > m * np.finfo(J.dtype).eps * eigenvalues[-1]:
-            return ""
-        J = np.asarray(problem.jacobian(x)[2])
-    _, s, Vt = np.linalg.svd((J / D)[:, free])
-    rank = int(np.sum(s > m * np.finfo(s.dtype).eps * s[0]))
-    if rank == free.sum():
-        return ""
-    names = np.asarray(parameter_names(result.x))[free]
-    blind = ", ".join(in_words(v / D[free], tuple(names)) for v in Vt[rank:])
-    return f"The Jacobian has rank {rank} of {free.sum()}: nothing is known about {blind}."
 
 
 def _where_not_finite(problem: LeastSquares, x: Any) -> str:

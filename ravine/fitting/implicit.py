@@ -4,6 +4,9 @@
 
 F is the gradient; for an element that a bound holds it is the distance to the bound, so that a solution moves with it.
 
+Where J has no full rank and f no curvature along what J does not see, the solution is one of many, of which the data say nothing
+more: it moves only in directions that f tells, to the nearest of the new ones, as a step of minimum norm does.
+
 No step of the solver is differentiated: the cost is one Hessian and one linear solve, however many steps there were.
 
 [1] A. Griewank, A. Walther, "Evaluating Derivatives", SIAM (2008), section 15.
@@ -15,6 +18,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from ravine.math.rank import unseen
+from ravine.methods.least_squares.linear_step import free, lengths
 
 
 @jax.custom_jvp
@@ -28,7 +34,19 @@ def _derivative(primals: Any, tangents: Any) -> Any:
     (x, problem), (_, change) = primals, tangents
     slope = jax.jacfwd(lambda x: _condition(problem, x))(x)
     _, shift = jax.jvp(lambda p: _condition(p, x), (problem,), (change,))
-    return x, -jnp.linalg.solve(slope, shift)
+    J, mask = problem.jacobian(x)[2], free(problem, x, jax.grad(problem._value)(x))
+    if mask is None:
+        return x, -_solve(slope, J, shift)
+    held = (1 - mask) * shift
+    return x, -held - _solve(mask[:, None] * slope * mask[None], J * mask[None], mask * (shift - slope @ held))
+
+
+def _solve(H: Any, J: Any, b: Any) -> Any:
+    """p with H p = b, from the directions that H or J tell; H is the Hessian of ½‖r‖², J the Jacobian of r."""
+    D = lengths(jnp.sum(J * J, axis=0))
+    V, blind = unseen(J / D[None], H / (D[:, None] * D[None]))
+    V = jnp.where(blind[None], 0, V / D[:, None])
+    return V @ jnp.linalg.solve(V.T @ H @ V + jnp.diag(blind.astype(b.dtype)), V.T @ b)
 
 
 def _condition(problem: Any, x: Any) -> Any:

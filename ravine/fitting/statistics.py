@@ -20,6 +20,7 @@ from ravine.core.problem import LeastSquares
 from ravine.core.pytree import Record, part, substitute
 from ravine.core.result import Result
 from ravine.math.loss import Loss
+from ravine.math.rank import decomposed
 from ravine.methods.least_squares.linear_step import lengths
 
 PARTS = 8
@@ -34,15 +35,14 @@ class Fitted(Record):
 
 @jax.jit
 def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
-    """f, r, the lengths of J's columns, and the singular values and right vectors of J with columns of length 1."""
+    """f, r, the lengths of J's columns, and what is made of J with columns of length 1 by `decomposed`."""
     loss = problem.loss
     if isinstance(loss, Loss):  # as in SciPy: what has no curvature says nothing about the parameters
         problem = substitute(problem, loss=substitute(loss, least=0.0))
     f, _, J = problem.jacobian(x)
     r = problem.residual(x)  # not the corrected one, which is large where a robust loss has no curvature
     D = lengths(jnp.sum(J * J, axis=0))
-    _, s, Vt = jnp.linalg.svd(J / D[None], full_matrices=J.shape[0] < J.shape[1])
-    return f, r, D, jnp.pad(s, (0, len(x) - len(s))), Vt
+    return f, r, D, *decomposed(J / D[None])
 
 
 @jax.jit
@@ -52,17 +52,12 @@ def covariance(problem: LeastSquares, x: Any, absolute: Any) -> Any:
 
 
 @jax.jit
-def spread(f: Any, r: Any, D: Any, s: Any, Vt: Any, absolute: Any) -> Any:
+def spread(f: Any, r: Any, D: Any, s: Any, Vt: Any, blind: Any, absolute: Any) -> Any:
     """C from what `decompose` found."""
     m, n = len(r), len(D)
     V = Vt.T / s[None]
     known = jnp.where(absolute, 1, 2 * f / max(m - n, 1) if m > n else jnp.inf)
-    full = s[-1] > _threshold(m, n, s)
-    return jnp.where(full, known * (V @ V.T) / (D[:, None] * D[None]), jnp.inf)
-
-
-def _threshold(m: int, n: int, s: Any) -> Any:
-    return max(m, n) * jnp.finfo(s.dtype).eps * s[0]
+    return jnp.where(~jnp.any(blind), known * (V @ V.T) / (D[:, None] * D[None]), jnp.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,18 +130,17 @@ def statistics(result: Result, absolute_sigma: bool = False) -> Statistics:
     problem, layout = result.aux.problem, result.aux.problem.layout
     x = jnp.asarray(result.x) if layout is None else layout.pack(result.x)
     found = decompose(problem, x)
-    f, r, D, s, Vt = (np.asarray(v, float) for v in found)
+    f, r, D, _, Vt, blind = map(np.asarray, found)
     names = parameter_names(result.x)
-    rank = int(np.sum(s > max(len(r), len(s)) * float(jnp.finfo(x.dtype).eps) * s[0]))
     return Statistics(
         names=names,
         values=np.asarray(x, float),
         start=np.asarray(result.aux.start, float),
         cost=float(f),
         covariance=np.asarray(spread(*found, absolute_sigma), float),
-        residuals=r,
-        rank=rank,
-        unseen=tuple(in_words(v / D, names) for v in Vt[rank:]),
+        residuals=r.astype(float),
+        rank=int(np.sum(~blind)),
+        unseen=tuple(in_words(v / D, names) for v in Vt[blind]),
     )
 
 

@@ -248,21 +248,74 @@ def test_jit_and_vmap_of_a_fit():
     np.testing.assert_allclose(jax.vmap(fit)(many)[1], fit(many[1]), rtol=1e-7)
 
 
-@pytest.mark.parametrize("linear", [rv.QRStep(), rv.CholeskyStep()])
+def test_where_the_data_tell_less_than_there_are_parameters_a_fit_moves_in_what_they_tell():
+    def two(theta, split):
+        """A height and a rate, and how they move; the height may be in two parts, which the data do not tell apart."""
+
+        def fitted(y):
+            def residual(p, y):
+                return (p[0] + 2 * p[2] if split else p[0]) * jnp.exp(-p[1] * t) - y
+
+            p = rv.least_squares(residual, np.array([2.0, 1.0, 0.3]) if split else np.array([2.0, 1.0]), args=(y,)).x
+            return jnp.stack([p[0] + 2 * p[2], p[1], p[0] - 2 * p[2]]) if split else p
+
+        return fitted(y + theta * t**2)
+
+    for derivative in (jax.jacfwd, jax.jacrev):
+        moves = derivative(two)(0.01, True)
+        np.testing.assert_allclose(moves[:2], derivative(two)(0.01, False), rtol=1e-6)
+        np.testing.assert_allclose(moves[2], 0, atol=1e-9)  # of what the data do not tell, nothing moves
+
+
+def test_with_fewer_residuals_than_parameters_a_fit_moves_to_the_nearest_solution():
+    W, c, d = rng.standard_normal((3, 7)) * np.geomspace(1e-3, 1e3, 7), rng.standard_normal(3), rng.standard_normal(3)
+    moves = jax.jacrev(lambda s: rv.least_squares(lambda x, c: W @ x - c, np.zeros(7), args=(c + s * d,)).x)(0.0)
+    D = np.linalg.norm(W, axis=0)
+    np.testing.assert_allclose(moves, np.linalg.pinv(W / D) @ d / D, rtol=1e-9)
+
+
+def test_a_direction_that_only_the_curvature_of_the_residuals_tells_has_its_derivative():
+    def solution(s):
+        # J has no first column where 2 x₀ + s = 0, which is where ½‖r‖² has its minimum.
+        return rv.least_squares(lambda x, s: jnp.stack([x[0] ** 2 + 2 + s * x[0], x[1] - s * x[0]]), np.ones(2), args=(s,)).x
+
+    np.testing.assert_allclose(solution(0.3), [-0.15, -0.045], atol=1e-7)
+    np.testing.assert_allclose(jax.jacfwd(solution)(0.3), [-0.5, -0.3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "linear",
+    [rv.QRStep(), rv.CholeskyStep(), rv.DualStep(), rv.PCGStep(), None],
+    ids=["qr", "cholesky", "dual", "pcg", "sparse"],
+)
 def test_blind_directions_are_named_whatever_was_factorised(linear):
     def residual(x):
         return jnp.stack([x[0] + x[1] - 1, 2 * (x[0] + x[1]) - 3, x[2] - 2, x[2] - 4])
 
-    method = rv.LevenbergMarquardt(linear=linear)
-    r = rv.least_squares(residual, np.zeros(3), method=method)
+    def fitted(residual, **more):
+        if linear is None:
+            return rv.least_squares(residual, np.zeros(3), sparsity="probe", **more)
+        return rv.least_squares(residual, np.zeros(3), method=rv.LevenbergMarquardt(linear=linear), **more)
+
+    r = fitted(residual)
     assert "rank 2 of 3: nothing is known about x[0] - x[1]" in r.message
     # What a bound holds is known.
-    held = rv.least_squares(residual, np.zeros(3), method=method, bounds=(-5.0, np.array([0.3, 5.0, 1.0])))
+    held = fitted(residual, bounds=(-5.0, np.array([0.3, 5.0, 1.0])))
     assert held.success
     assert held.x[2] == 1.0
     assert ("nothing is known" in held.message) == (held.x[0] < 0.3)
-    full = rv.least_squares(lambda x: x - jnp.arange(4.0)[:3], np.zeros(3), method=method)
+    full = fitted(lambda x: x - jnp.arange(4.0)[:3])
     assert "nothing is known" not in full.message
+
+
+def test_residuals_that_depend_on_each_other_are_told_where_they_are_fewer_than_parameters():
+    def residual(x):
+        return jnp.stack([x[0] + x[1] + x[2] - 1, 2 * (x[0] + x[1] + x[2]) - 3])
+
+    r = rv.least_squares(residual, np.zeros(3))
+    assert "rank 1 of 2, the number of residuals: nothing is known about " in r.message
+    apart = rv.least_squares(lambda x: jnp.stack([x[0] + x[1] - 1, x[1] - x[2]]), np.zeros(3))
+    assert "nothing is known" not in apart.message
 
 
 def test_a_method_in_the_place_of_args_is_told():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import Record
@@ -64,6 +65,10 @@ class LinearStep(Record):
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         """‖J p‖²."""
         raise NotImplementedError
+
+    def seen(self, local: Local, free: np.ndarray) -> np.ndarray | None:
+        """A matrix that has the null space of J on the free columns; None where only J itself tells it."""
+        return None
 
     def chosen(self, problem: LeastSquares, x: Any) -> tuple[LinearStep, str]:
         """The step that is used for a problem of this size, and why."""
@@ -120,6 +125,9 @@ class QRStep(LinearStep):
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         return jnp.sum((local.J @ p) ** 2)
 
+    def seen(self, local: Local, free: np.ndarray) -> np.ndarray | None:
+        return np.asarray(local.J)[:, free]
+
 
 class CholeskyStep(LinearStep):
     """Cholesky of JᵀJ + λD²: half the work of QR, and half the digits where J is ill-conditioned.
@@ -143,6 +151,14 @@ class CholeskyStep(LinearStep):
 
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         return p @ (local.J @ p)
+
+    def seen(self, local: Local, free: np.ndarray) -> np.ndarray | None:
+        A = np.asarray(local.J)[np.ix_(free, free)]
+        D = np.asarray(lengths(np.diag(A)))
+        squares, V = np.linalg.eigh(A / np.outer(D, D))
+        # Singular values are squared in A: below the root of the rounding error nothing is told.
+        clear = squares[0] > len(D) * np.finfo(A.dtype).eps * squares[-1]
+        return np.sqrt(squares)[:, None] * V.T * D if clear else None
 
 
 class DualStep(LinearStep):
@@ -168,3 +184,6 @@ class DualStep(LinearStep):
 
     def curvature(self, problem: LeastSquares, x: Any, local: Local, p: Any) -> Any:
         return jnp.sum((local.J @ p) ** 2)
+
+    def seen(self, local: Local, free: np.ndarray) -> np.ndarray | None:
+        return np.asarray(local.J)[:, free]
