@@ -18,8 +18,9 @@ from ravine.core.keywords import with_cures
 from ravine.core.problem import Objective
 from ravine.core.result import Result
 from ravine.core.rule import layout_for
-from ravine.core.run import default_tolerance, run
+from ravine.core.run import as_key, default_tolerance, run
 from ravine.core.stop import MaxSteps, Optimality, Stop, criterion
+from ravine.core.tracing import tracing
 from ravine.methods.second_order.auto import choose
 
 
@@ -132,6 +133,7 @@ def minimize_batch(
 
     Returns:
         A `Result` whose arrays have the problems along their first axis; `result.status` is an integer array of `Status` codes.
+        Under `jit` and `grad` it is that of `jax.vmap(minimize)`: differentiable, and the slowest problem keeps the others.
 
     Raises:
         ValueError: first axes that differ.
@@ -151,6 +153,9 @@ def minimize_batch(
     if isinstance(method, str) and method == "auto":
         method = "bfgs" if box is None else "lbfgsb"
     chosen = as_method(method, Objective)
+    if tracing():
+        keys = None if key is None else jax.random.split(as_key(key), n)
+        return jax.vmap(lambda x, a, k: minimize(fun, x, a, chosen, bounds, tol=tol, stop=stop, key=k))(x0s, args, keys)
     if box is not None:
         require_bounds(chosen)
         x0s = inside(x0s, jax.tree.map(lambda b: np.broadcast_to(b, (n, *b.shape)), box))

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.core.tracing import tracing
+
 
 @jax.tree_util.register_pytree_node_class
 class Function:
@@ -77,3 +79,24 @@ class Function:
         self = object.__new__(cls)
         self.leaves, self.form = tuple(leaves), form
         return self
+
+
+def hoisted(fun: Function, *args: Any) -> tuple[Function, tuple[Any, ...]]:
+    """`fun` with the numbers that it closes over while they are being traced as further arguments, and these numbers.
+
+    A loop around `fun` can then be told not to be differentiated with respect to them, and a derivative be taken without it.
+
+    Args:
+        args: arguments that `fun` can be called with.
+    """
+    if not tracing():
+        return fun, ()
+    converted, numbers = jax.closure_convert(fun.whole, *args)
+    if not numbers:
+        return fun, ()
+
+    def with_numbers(*args: Any) -> Any:
+        return converted(*args)
+
+    with_numbers.__name__ = fun.name
+    return Function(with_numbers), tuple(numbers)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core import driver, implicit
+from ravine.core.choice import label
 from ravine.core.clock import Clock
 from ravine.core.flat import Layout
 from ravine.core.method import Method
@@ -67,6 +68,13 @@ def run(
             return _driven(method, problem, x0, layout, stop, key, history, callback, resume, given, why)
         except driver.Traced:
             pass
+        except NotImplementedError as wrong:
+            if "Unsupported dtype" not in str(wrong):
+                raise
+            dtype = jax.tree.leaves(x0)[0].dtype
+            raise TypeError(
+                f"{label(method)} factors matrices, which JAX does in float32 and float64, not in {dtype}: give x0 in one of these"
+            ) from None
     if callback is not None:
         raise ValueError("callback cannot be called while JAX is tracing; record with history=(…) instead")
     rows = _most_steps(stop) + 1 if history else 0

@@ -13,15 +13,17 @@ from ravine.core.batch import in_cache
 from ravine.core.choice import args_as_tuple
 from ravine.core.codegen import may_be_quick
 from ravine.core.flat import Layout, as_arrays
-from ravine.core.function import Function
+from ravine.core.function import Function, hoisted
 from ravine.core.keywords import with_cures
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import substitute
 from ravine.core.run import default_tolerance
 from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
+from ravine.core.tracing import is_traced
 from ravine.fitting.curve import CurveResidual, shape_of, vector
 from ravine.fitting.front import as_loss, refuse_outside, side_of, two_sides
+from ravine.fitting.implicit import differentiable
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
 
@@ -113,7 +115,7 @@ def least_squares_batch(
             "the problems of a batch are small and dense: call least_squares(…, sparsity=…) for each large one, "
             "or once for all of them with the residuals of all in one function and a block-diagonal sparsity"
         )
-    x0, args = as_arrays(x0), as_arrays(args_as_tuple(args))
+    fun, x0, args = Function(fun, "fun"), as_arrays(x0), as_arrays(args_as_tuple(args))
     B = np.shape(jax.tree.leaves(x0)[0])[0]
     axes = tuple(None if i in shared else 0 for i in range(len(args)))
     _rows_agree(B, x0, [a for a, axis in zip(args, axes, strict=True) if axis is not None])
@@ -121,7 +123,13 @@ def least_squares_batch(
     lane = tuple(a if axis is None else jax.tree.map(lambda v: v[0], a) for a, axis in zip(args, axes, strict=True))
     packed = jnp.asarray(x0) if isinstance(x0, np.ndarray | jax.Array) and np.ndim(x0) == 2 else jax.vmap(layout.pack)(x0)
     lower, upper = _box(bounds, layout, packed)
-    problem = LeastSquares(Function(fun, "fun"), (), layout, lower, upper, loss=as_loss(loss, f_scale))
+    fun, numbers = hoisted(fun, jax.tree.map(lambda v: v[0], x0), *lane)
+    args, axes, lane = (*args, *numbers), (*axes, *(None for _ in numbers)), (*lane, *numbers)
+    given = problem = LeastSquares(fun, (), layout, lower, upper, loss=as_loss(loss, f_scale))
+    traced = is_traced(problem, args, packed)
+    data = args
+    if traced:
+        problem, args, packed = jax.tree.map(jax.lax.stop_gradient, (problem, args, packed))
     m = LeastSquares(problem.fun, lane, layout).shape(packed[0]).size
     a_lane = max(1, m * (layout.size + 2) * packed.dtype.itemsize)  # bytes of its residuals and Jacobian
     width = width or in_cache(a_lane, 32, B, CACHE_BYTES)
@@ -138,9 +146,22 @@ def least_squares_batch(
         return jax.block_until_ready(out)
 
     by_lane = tuple(None if axis is None else a for a, axis in zip(args, axes, strict=True))
-    out = side_by_side(part, (packed, lower, upper, by_lane), max(4 * width, PART_BYTES // a_lane))
-    x = out.x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(out.x)
-    return BatchFit(x, out.f, out.status, out.nit, out.optimality)
+    out = side_by_side(part, (packed, problem.lower, problem.upper, by_lane), max(4 * width, PART_BYTES // a_lane))
+    x, f = _with_derivatives(out.x, given, data, axes) if traced else (out.x, out.f)
+    x = x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(x)
+    return BatchFit(x, f, out.status, out.nit, out.optimality)
+
+
+def _with_derivatives(x: Any, problem: LeastSquares, args: Any, axes: Any) -> tuple[Any, Any]:
+    """x and f of every problem, differentiable in the data and the bounds."""
+
+    def one(x: Any, lower: Any, upper: Any, args: Any) -> tuple[Any, Any]:
+        own = substitute(problem, lower=lower, upper=upper, args=args)
+        x = differentiable(x, own)
+        return x, own._value(x)
+
+    rows = tuple(None if side is None else 0 for side in (problem.lower, problem.upper))
+    return jax.vmap(one, in_axes=(0, *rows, axes))(x, problem.lower, problem.upper, args)
 
 
 def _box(bounds: Any, layout: Layout, x: Any) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ NAMED = 3
 
 
 def blind(result: Result, problem: LeastSquares) -> str:
-    """The directions that J does not see, among the parameters that are at no bound; "" if it sees all that so many residuals can."""
+    """The directions that J does not see, among the parameters that are at no bound; "" if its rank is as large as it can be."""
     local, linear = getattr(result.carry.state, "local", None), getattr(result.method, "linear", None)
     layout: Any = problem.layout
     if local is None or not isinstance(linear, LinearStep) or layout.size > PARAMETERS or not result.success:

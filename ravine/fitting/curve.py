@@ -40,10 +40,25 @@ def predicted(model: Function, p: Any, x: Any) -> Any:
 
 def shape_of(model: Function, p: Any, x: Any) -> tuple[int, ...]:
     """The shape of f(x, *p)."""
+    _refuse_another_number(model, p, x)
     y = jax.eval_shape(lambda p, x: predicted(model, p, x), p, x)
     if not hasattr(y, "shape"):
         raise TypeError(f"{model.name} must return an array, got {type(y).__name__}: is its `return` missing, or jnp.stack?")
     return y.shape
+
+
+def _refuse_another_number(model: Function, p: Any, x: Any) -> None:
+    """Raises where f does not take as many parameters as p has, or parameters of such names."""
+    try:
+        signature = inspect.signature(model.whole)
+    except (TypeError, ValueError):  # written in C
+        return
+    named = isinstance(p, dict)
+    try:
+        signature.bind(x, **p) if named else signature.bind(x, *p)
+    except TypeError as wrong:
+        given = f"the parameters {', '.join(p)}" if named else f"{len(p)} parameter{'' if len(p) == 1 else 's'}"
+        raise TypeError(f"p0 has {given}, and {model.name} is called as {model.name}{signature}: {wrong}") from None
 
 
 def vector(data: Any) -> Any:
@@ -158,7 +173,7 @@ def curve_fit(
 
     Raises:
         ValueError: data that are not finite (with their place), sigma that is not positive, shapes that do not match.
-        TypeError: a model that returns no array.
+        TypeError: a model that returns no array, or takes another number of parameters than p0 has.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv

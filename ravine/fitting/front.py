@@ -13,16 +13,17 @@ import numpy as np
 from ravine.core.bounds import unwrapped
 from ravine.core.choice import args_as_tuple, as_method, label
 from ravine.core.flat import Layout, as_arrays
-from ravine.core.function import Function
+from ravine.core.function import Function, hoisted
 from ravine.core.keywords import with_cures
 from ravine.core.method import Method
 from ravine.core.problem import LeastSquares
+from ravine.core.pytree import substitute
 from ravine.core.result import Result
 from ravine.core.rule import layout_for
 from ravine.core.run import default_tolerance, run
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Optimality, Stop
-from ravine.core.tracing import is_traced
+from ravine.core.tracing import is_traced, tracing
 from ravine.fitting.blind import blind
 from ravine.fitting.implicit import differentiable
 from ravine.fitting.sparsity import missed, with_sparsity
@@ -90,13 +91,15 @@ def least_squares(
     lower, upper = box(bounds, layout, packed, chosen)
     problem = LeastSquares(fun, as_arrays(args), layout, lower, upper, as_loss(loss, f_scale))
     check(problem, packed)
+    closed, numbers = hoisted(fun, x0, *problem.args)
+    problem = substitute(problem, fun=closed, args=(*problem.args, *numbers)) if numbers else problem
     chosen = chosen if sparsity is None else with_sparsity(chosen, problem, packed, sparsity)
     chosen, why = resolved(chosen, problem, packed)
     if stop is None:
         stop = Optimality(default_tolerance(packed.dtype) if tol is None else tol) | MaxSteps(5000)
     elif tol is not None:
         stop = Optimality(tol) | stop
-    settled = jax.tree.map(jax.lax.stop_gradient, problem) if is_traced(problem) else problem
+    settled, packed = jax.tree.map(jax.lax.stop_gradient, (problem, packed)) if tracing() else (problem, packed)
     result = run(chosen, settled, packed, layout, stop, history=history, callback=callback, resume=resume, given=method, why=why)
     return finished(result, problem, packed)
 
@@ -114,7 +117,7 @@ def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
     remark = result.remark
     if result.code == Status.NONFINITE:
         remark = f"{remark} {_where_not_finite(problem, layout.pack(result.x))}".strip()
-    more = blind(result, problem) or _unknown(result, problem)
+    more = blind(result, problem) or _uncounted(result, problem) or _unknown(result, problem)
     return dataclasses.replace(result, aux=fitted, remark=f"{remark} {more}".strip())
 
 
@@ -123,6 +126,21 @@ def _unknown(result: Result, problem: LeastSquares) -> str:
     step, layout = getattr(result.method, "linear", None), problem.layout
     missing = missed(problem, step, layout.pack(result.x)) if isinstance(step, SparseStep) and layout is not None else ""
     return f"The sparsity misses an entry that is not zero here: {missing}; steps were poorer for it." if missing else ""
+
+
+def _uncounted(result: Result, problem: LeastSquares) -> str:
+    """Residuals that the loss does not count, where too few are left to determine the parameters; "" if enough are."""
+    loss, layout = problem.loss, problem.layout
+    if not (isinstance(loss, Loss) and loss.flat_beyond) or layout is None or not result.success:
+        return ""
+    r = np.abs(np.asarray(problem.residual(layout.pack(result.x))))
+    far = int(np.sum(r > loss.scale))
+    if len(r) - far >= min(layout.size, len(r)):
+        return ""
+    return (
+        f"{far} of {len(r)} residuals are above f_scale = {float(loss.scale):g}, from where on {loss.name} is flat, so they say "
+        f"nothing: take a larger f_scale (their median is {np.median(r):.3g}), or a start nearer to the data."
+    )
 
 
 def _where_not_finite(problem: LeastSquares, x: Any) -> str:
@@ -148,6 +166,12 @@ def resolved(method: Method, problem: LeastSquares, x: Any) -> tuple[Method, str
 
 def as_loss(loss: Any, scale: Any) -> Any:
     """The loss of that name, None for plain squares."""
+    if isinstance(loss, type):
+        raise TypeError(f"loss is the class {loss.__name__}: write {loss.__name__}(…), with its arguments")
+    if np.ndim(scale) != 0:
+        raise ValueError(
+            f"f_scale is one number for all residuals, got shape {np.shape(scale)}: divide each residual by its own scale"
+        )
     if hasattr(loss, "correct") or loss is None:
         return loss
     if loss == "linear":

@@ -32,13 +32,19 @@ def differentiable(x: Any, problem: Any) -> Any:
 @differentiable.defjvp
 def _derivative(primals: Any, tangents: Any) -> Any:
     (x, problem), (_, change) = primals, tangents
+    return x, _moved(problem, x, change)
+
+
+@jax.jit
+def _moved(problem: Any, x: Any, change: Any) -> Any:
+    """−(∂F/∂x)⁻¹ ∂F/∂θ times a change of θ."""
     slope = jax.jacfwd(lambda x: _condition(problem, x))(x)
     _, shift = jax.jvp(lambda p: _condition(p, x), (problem,), (change,))
     J, mask = problem.jacobian(x)[2], free(problem, x, jax.grad(problem._value)(x))
     if mask is None:
-        return x, -_solve(slope, J, shift)
+        return -_solve(slope, J, shift)
     held = (1 - mask) * shift
-    return x, -held - _solve(mask[:, None] * slope * mask[None], J * mask[None], mask * (shift - slope @ held))
+    return -held - _solve(mask[:, None] * slope * mask[None], J * mask[None], mask * (shift - slope @ held))
 
 
 def _solve(H: Any, J: Any, b: Any) -> Any:

@@ -2,7 +2,8 @@
 
     C = s² (JᵀJ)⁻¹,   s² = 2f/(m − n)               from the singular values of J with columns of length 1
 
-With a robust loss, J is the corrected J̃, and 2f = Σ C² ρ(rᵢ²/C²) takes the place of ‖r‖², as in SciPy.
+With a robust loss, J is the corrected J̃, and 2f = Σ C² ρ(rᵢ²/C²) takes the place of ‖r‖², as in SciPy. With the mean cross-entropy
+of N examples N J̃ᵀJ̃ is Fisher's information, so C = (N J̃ᵀJ̃)⁻¹, and the deviance 2Nf takes the place of ‖r‖².
 
 [1] D. M. Bates, D. G. Watts, "Nonlinear Regression Analysis and Its Applications", Wiley (1988), sections 2.2 and 2.3.
 """
@@ -10,6 +11,7 @@ With a robust loss, J is the corrected J̃, and 2f = Σ C² ρ(rᵢ²/C²) takes
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -19,7 +21,7 @@ import numpy as np
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import Record, part, substitute
 from ravine.core.result import Result
-from ravine.math.loss import Loss
+from ravine.math.loss import Loss, SoftmaxCrossEntropy
 from ravine.math.rank import decomposed
 from ravine.methods.least_squares.linear_step import lengths
 
@@ -48,15 +50,20 @@ def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
 @jax.jit
 def covariance(problem: LeastSquares, x: Any, absolute: Any) -> Any:
     """C; infinite where J is rank-deficient or, unless the errors' size is known (`absolute`), m ≤ n."""
-    return spread(*decompose(problem, x), absolute)
+    return spread(*decompose(problem, x), absolute, _examples(problem))
 
 
-@jax.jit
-def spread(f: Any, r: Any, D: Any, s: Any, Vt: Any, blind: Any, absolute: Any) -> Any:
+def _examples(problem: LeastSquares) -> int:
+    """Of how many examples f is the mean of a negative log-likelihood; 0 where it is a sum of squares."""
+    return len(problem.loss.labels) if isinstance(problem.loss, SoftmaxCrossEntropy) else 0
+
+
+@functools.partial(jax.jit, static_argnums=7)
+def spread(f: Any, r: Any, D: Any, s: Any, Vt: Any, blind: Any, absolute: Any, examples: int) -> Any:
     """C from what `decompose` found."""
     m, n = len(r), len(D)
     V = Vt.T / s[None]
-    known = jnp.where(absolute, 1, 2 * f / max(m - n, 1) if m > n else jnp.inf)
+    known = 1 / examples if examples else jnp.where(absolute, 1, 2 * f / max(m - n, 1) if m > n else jnp.inf)
     return jnp.where(~jnp.any(blind), known * (V @ V.T) / (D[:, None] * D[None]), jnp.inf)
 
 
@@ -69,9 +76,10 @@ class Statistics:
         values, start: of the parameters, (n,).
         cost: f, which was minimised.
         covariance: (n, n); infinite where the data do not determine the parameters.
-        residuals: r at the solution, (m,).
+        residuals: r at the solution, (m,); with cross-entropy √(−2 ln p) of each example's own class, (N,).
         rank: of J.
         unseen: directions in which J is zero, in words: combinations of parameters that the data say nothing about.
+        likelihood: whether f is a mean negative log-likelihood, and no sum of squares.
     """
 
     names: tuple[str, ...]
@@ -82,6 +90,7 @@ class Statistics:
     residuals: np.ndarray
     rank: int
     unseen: tuple[str, ...]
+    likelihood: bool = False
 
     @property
     def stderr(self) -> np.ndarray:
@@ -96,8 +105,8 @@ class Statistics:
 
     @property
     def chi_square(self) -> float:
-        """‖r‖²; with a robust loss Σ C² ρ(rᵢ²/C²)."""
-        return 2 * self.cost
+        """‖r‖²; with a robust loss Σ C² ρ(rᵢ²/C²), with cross-entropy the deviance."""
+        return 2 * self.cost * (len(self.residuals) if self.likelihood else 1)
 
     @property
     def degrees(self) -> int:
@@ -131,16 +140,18 @@ def statistics(result: Result, absolute_sigma: bool = False) -> Statistics:
     x = jnp.asarray(result.x) if layout is None else layout.pack(result.x)
     found = decompose(problem, x)
     f, r, D, _, Vt, blind = map(np.asarray, found)
+    examples = _examples(problem)
     names = parameter_names(result.x)
     return Statistics(
         names=names,
         values=np.asarray(x, float),
         start=np.asarray(result.aux.start, float),
         cost=float(f),
-        covariance=np.asarray(spread(*found, absolute_sigma), float),
-        residuals=r.astype(float),
+        covariance=np.asarray(spread(*found, absolute_sigma, examples), float),
+        residuals=np.asarray(problem.loss.deviances(r) if examples else r, float),
         rank=int(np.sum(~blind)),
         unseen=tuple(in_words(v / D, names) for v in Vt[blind]),
+        likelihood=examples > 0,
     )
 
 
@@ -182,20 +193,22 @@ def fit_report(result: Any, least_correlation: float = 0.1) -> str:
     fit = getattr(result, "result", result)
     about: Statistics = result.statistics if hasattr(result, "statistics") else statistics(fit)
     m, n = len(about.residuals), len(about.values)
-    entropy = m * np.log(max(about.chi_square, np.finfo(float).tiny) / m)
+    chi, reduced, entropy = "chi-square", "reduced chi-square", m * np.log(max(about.chi_square, np.finfo(float).tiny) / m)
+    if about.likelihood:
+        chi, reduced, entropy = "deviance", "mean deviance", about.chi_square
     lines = ["[[Fit Statistics]]"]
     for name, value in (
         ("fitting method", type(fit.method).__name__),
         ("function evals", fit.nfev),
         ("data points", m),
         ("variables", n),
-        ("chi-square", f"{about.chi_square:.8g}"),
-        ("reduced chi-square", f"{about.reduced_chi_square:.8g}"),
+        (chi, f"{about.chi_square:.8g}"),
+        (reduced, f"{about.reduced_chi_square:.8g}"),
         ("Akaike info crit", f"{entropy + 2 * n:.8g}"),
         ("Bayesian info crit", f"{entropy + n * np.log(m):.8g}"),
     ):
         lines.append(f"    {name:<18} = {value}")
-    if m < n:
+    if m < n and not about.likelihood:
         lines.append(f"    {m} residuals of {n} variables: of all solutions, one near the start")
     for unseen in about.unseen:
         lines.append(f"    the data say nothing about {unseen}")

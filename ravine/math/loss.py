@@ -61,6 +61,11 @@ class Loss(Record):
     scale: float = hyper(1.0, 1e-3, 1e3, log=True, doc="C, the size of a large residual")
     least: float = static(0.01, doc="the least w, relative to ρ′")
 
+    @property
+    def flat_beyond(self) -> bool:
+        """Whether all residuals above C cost the same."""
+        return self.name == "tukey"
+
     def cost(self, r: Any) -> Any:
         """½ Σ C² ρ(r²/C²)."""
         C = jnp.asarray(self.scale, r.dtype)
@@ -117,6 +122,11 @@ class SoftmaxCrossEntropy(Record):
                 raise ValueError(
                     f"labels[{wrong[0]}] is {self.labels[wrong[0]]}, but {name} returns {shapes[0][1]} classes: 0, 1, …"
                 )
+
+    def deviances(self, r: Any) -> Any:
+        """√(−2 ln pᵧ) of each example, (N,): their squares are twice the negative log-likelihood."""
+        z = self._logits(r)
+        return jnp.sqrt(-2 * jnp.take_along_axis(jax.nn.log_softmax(z, axis=1), self.labels[:, None], axis=1)[:, 0])
 
     def _logits(self, r: Any) -> Any:
         return r.reshape(len(self.labels), -1)

@@ -92,3 +92,15 @@ def test_a_budget_of_seconds_ends_all_lanes():
         stop=rv.MaxSeconds(0.5) | rv.MaxSteps(10**8),
     )
     assert (np.asarray(r.status) == Status.MAX_SECONDS).all()
+
+
+def test_while_jax_is_tracing_a_batch_is_minimize_of_each_and_has_its_derivatives():
+    starts, targets = jnp.zeros((3, 2)), jnp.arange(6.0).reshape(3, 2)
+
+    def solved(scale, shift):
+        return rv.minimize_batch(lambda x, t: jnp.sum((x - scale * t) ** 2), starts, (targets + shift,)).x
+
+    np.testing.assert_allclose(jax.jit(solved)(2.0, 0.0), 2 * targets, atol=1e-7)
+    by_scale, by_shift = jax.jacrev(solved, argnums=(0, 1))(2.0, 0.0)
+    np.testing.assert_allclose(by_scale, targets, atol=1e-9)
+    np.testing.assert_allclose(by_shift, 2.0, atol=1e-9)

@@ -1,5 +1,6 @@
 """Batches: each lane ends where the problem alone does, at its own pace, with its own status."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -150,3 +151,21 @@ def test_shapes_that_do_not_match_are_told(given, cure):
     right = {"f": decay, "xdata": t, "ydata": y, "p0": np.ones(3), "sigma": None} | given
     with pytest.raises(ValueError, match=cure):
         rv.curve_fit_batch(*right.values())
+
+
+def test_the_derivative_of_each_lane_is_that_of_its_problem_alone():
+    start, low = np.array([1.0, 1.0, 0.9]), np.array([0.1, 0.1, 0.8])
+
+    def batch(shift, lower, scale):
+        return rv.curve_fit_batch(lambda t, *p: scale * decay(t, *p), t, y[:2] + shift * t[None], start, bounds=(lower, 9.0))
+
+    def alone(shift, lower, scale):
+        fits = [rv.curve_fit(lambda t, *p: scale * decay(t, *p), t, row + shift * t, start, bounds=(lower, 9.0)) for row in y[:2]]
+        return jnp.stack([fit.popt for fit in fits]), jnp.stack([fit.result.fun for fit in fits])
+
+    at = (0.01, low, 1.0)
+    assert np.sum(batch(*at).popt[:, 2] == 0.8) == 1  # a bound holds one of the two
+    expected = jax.jacfwd(alone, argnums=(0, 1, 2))(*at)
+    found = jax.jacrev(lambda *a: batch(*a)[:2], argnums=(0, 1, 2))(*at)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -261,10 +261,9 @@ def test_where_the_data_tell_less_than_there_are_parameters_a_fit_moves_in_what_
 
         return fitted(y + theta * t**2)
 
-    for derivative in (jax.jacfwd, jax.jacrev):
-        moves = derivative(two)(0.01, True)
-        np.testing.assert_allclose(moves[:2], derivative(two)(0.01, False), rtol=1e-6)
-        np.testing.assert_allclose(moves[2], 0, atol=1e-9)  # of what the data do not tell, nothing moves
+    moves = jax.jacrev(two)(0.01, True)
+    np.testing.assert_allclose(moves[:2], jax.jacfwd(two)(0.01, False), rtol=1e-6)
+    np.testing.assert_allclose(moves[2], 0, atol=1e-9)  # what the data do not tell does not move
 
 
 def test_with_fewer_residuals_than_parameters_a_fit_moves_to_the_nearest_solution():
@@ -361,3 +360,69 @@ def test_the_report_has_the_correlations_that_are_large_enough_the_largest_first
     expected = sorted(((abs(C[i, j]), f"C(x[{i}], x[{j}]) = {C[i, j]:+.4f}") for i, j in ((0, 1), (0, 2), (1, 2))), reverse=True)
     assert [line.strip() for line in lines] == [text for size, text in expected if size >= 0.3]
     assert "Correlations" not in fit.fit_report(least_correlation=1.1)
+
+
+def test_data_that_the_residual_closes_over_have_their_derivative_and_the_start_has_none():
+    def fitted(height, start):
+        return rv.least_squares(lambda p: decay(t, *p) - height * decay(t, 2.0, 1.3, 0.5), start * np.array([2.0, 1.0, 0.5])).x
+
+    by_height, by_start = jax.jit(jax.jacrev(fitted, argnums=(0, 1)))(1.0, 1.0)
+    np.testing.assert_allclose(by_height, [2.0, 0.0, 0.5], atol=1e-6)
+    np.testing.assert_array_equal(by_start, 0)
+
+
+@pytest.mark.parametrize(
+    ("p0", "told"),
+    [
+        ([1.0, 1.0], r"p0 has 2 parameters, and decay is called as decay\(t, a, k, c\): missing a required argument: 'c'"),
+        ([1.0, 1.0, 1.0, 1.0], "p0 has 4 parameters.*too many"),
+        ({"a": 1.0, "b": 1.0, "c": 1.0}, "p0 has the parameters a, b, c"),
+    ],
+)
+def test_another_number_of_parameters_than_the_model_takes_is_told(p0, told):
+    with pytest.raises(TypeError, match=told):
+        rv.curve_fit(decay, t, y, p0=p0)
+
+
+def test_losses_that_are_none_are_told():
+    with pytest.raises(TypeError, match=r"write SoftmaxCrossEntropy\(…\)"):
+        rv.least_squares(lambda x: x, np.ones(2), loss=rv.SoftmaxCrossEntropy)
+    with pytest.raises(ValueError, match=r"f_scale is one number .*, got shape \(2,\): divide each residual"):
+        rv.least_squares(lambda x: x, np.ones(2), loss="huber", f_scale=np.ones(2))
+
+
+def test_a_precision_without_factorisations_is_told():
+    with pytest.raises(
+        TypeError, match="LevenbergMarquardt factors matrices, which JAX does in float32 and float64, not in float16"
+    ):
+        rv.least_squares(lambda x: x - 1, jnp.ones(2, jnp.float16))
+
+
+def test_residuals_that_a_flat_loss_leaves_out_are_told_where_too_few_are_left():
+    far = rv.least_squares(lambda x: x - jnp.array([100.0, 101.0, 102.0]), np.ones(1), loss="tukey")
+    assert "3 of 3 residuals are above f_scale = 1" in far.message
+    assert "their median is 100" in far.message
+    near = rv.least_squares(lambda x: x - jnp.array([100.0, 101.0, 102.0]), np.ones(1), loss="tukey", f_scale=200.0)
+    assert "f_scale" not in near.message
+
+
+def test_with_cross_entropy_errors_are_those_of_the_likelihood():
+    X = rng.standard_normal((60, 2))
+    labels = jnp.asarray(X @ [1.0, -2.0] + 0.5 + rng.logistic(size=60) > 0, int)
+
+    def logits(p):
+        score = X @ p[:2] + p[2]
+        return jnp.stack([jnp.zeros_like(score), score], axis=1)
+
+    def negative_log_likelihood(p):
+        return -jnp.sum(jnp.take_along_axis(jax.nn.log_softmax(logits(p)), labels[:, None], axis=1))
+
+    r = rv.least_squares(logits, np.zeros(3), loss=rv.SoftmaxCrossEntropy(labels))
+    about = rv.statistics(r)
+    np.testing.assert_allclose(about.covariance, np.linalg.inv(jax.hessian(negative_log_likelihood)(r.x)), rtol=1e-6)
+    np.testing.assert_allclose(about.chi_square, 2 * negative_log_likelihood(r.x), rtol=1e-12)
+    np.testing.assert_allclose(np.sum(about.residuals**2), about.chi_square, rtol=1e-12)
+    report = rv.fit_report(r)
+    assert "data points        = 60" in report
+    assert f"Akaike info crit   = {about.chi_square + 6:.8g}" in report
+    assert "chi-square" not in report
