@@ -30,7 +30,8 @@ from ravine.core.status import Status
 from ravine.core.stop import Stop, View, first
 from ravine.core.tracing import is_traced
 
-SECONDS_BETWEEN_BOUNDARIES = 0.2
+SECONDS_BETWEEN_BOUNDARIES, CLOCKED = 0.5, 0.2
+"""The latter where a budget of seconds is watched. A boundary takes 1 to 2 ms: `python benchmarks/driver.py loop`."""
 HISTORY_ROWS = 512
 TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 
@@ -256,6 +257,7 @@ def drive(
     best: bool = True,
     carry: Carry | None = None,
     every: int | None = None,
+    clocked: bool = False,
 ) -> Iterator[Carry]:
     """Yields the carry at each boundary to the host, until the run ends.
 
@@ -266,10 +268,12 @@ def drive(
         problem: the oracles, or a function of k that returns those for the steps from k on and for how many steps they are
             good; 0 says that there are no more.
         carry: resume from here instead of starting at x0; a carry that ended by a budget goes on.
-        every: steps between boundaries; None chooses by time, about every 0.2 s.
+        every: steps between boundaries; None chooses by time, about every 0.5 s, or 0.2 s where `stop` looks at the clock.
+        clocked: the caller looks at the clock.
     """
     feed = problem if callable(problem) else lambda k: (problem, 2**31 - 1)
     began = time.perf_counter()
+    between = CLOCKED if clocked or "seconds" in stop.requirements() else SECONDS_BETWEEN_BOUNDARIES
     rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
     k = 0 if carry is None else int(carry.k)
     now = feed(k)[0]
@@ -302,8 +306,10 @@ def drive(
             if steps < 1:
                 yield carry._replace(status=jnp.int32(Status.MAX_STEPS))
                 return
-            n = every or (max(1, int(SECONDS_BETWEEN_BOUNDARIES / _pace[name])) if known else 16)
-            n = min(n, steps, HISTORY_ROWS if history else n)
+            n = every or (max(1, int(between / _pace[name])) if known else 16)
+            most = min(steps, HISTORY_ROWS if history else steps)
+            # Equal parts of what is to come: a last one of a few steps would cost a boundary, too.
+            n = min(n, most) if every else -(-most // max(1, round(most / n)))
             t = time.perf_counter()
             carry = advance(method, now, carry, stop, n, t - began, quick=quick)
             if isinstance(carry.status, jax.core.Tracer):
@@ -312,7 +318,7 @@ def drive(
             took = (time.perf_counter() - t) / max(k - before, 1)
             status = int(carry.status)
             # The first chunk of an unknown problem holds its compilation: it says nothing about the pace unless it was quick.
-            if known or took < SECONDS_BETWEEN_BOUNDARIES / 16:
+            if known or took < between / 16:
                 _pace[name] = max(took, 1e-7)
                 known = True
             elif name in _tried:

@@ -222,6 +222,7 @@ class MaxSeconds(Stop):
     the user's own `jit` has no boundary and cannot see the clock."""
 
     seconds: float = hyper(60.0, 0.1, 1e6, log=True, valid=">=0", doc="seconds")
+    needs: ClassVar[frozenset[str]] = frozenset({"seconds"})
 
     def code(self, view: View) -> Any:
         return _when(view.seconds >= self.seconds, Status.MAX_SECONDS)

@@ -226,9 +226,9 @@ class _Run:
         columns = dict.fromkeys(name for r in self.rows for name in r)
         history = {name: np.array([r.get(name, np.nan) for r in self.rows]) for name in columns}
         history["step_loss"] = np.concatenate(self.losses) if self.losses else np.zeros(0, np.float32)
-        nan = np.float32(np.nan)
+        nan, last = np.float32(np.nan), unpack(x)
         return Result(
-            x=unpack(x),
+            x=last,
             fun=np.float32(self._mean_of_last()),
             jac=None,
             code=carry.status,
@@ -236,7 +236,7 @@ class _Run:
             counts=carry.work,
             optimality=nan,
             scale=nan,
-            best=best._replace(x=unpack(best.x)),
+            best=best._replace(x=last if best.x is x else unpack(best.x)),
             history=history,
             carry=carry,
             stop=limit if self.stop is None or self.verdict else limit | self.stop,
@@ -250,7 +250,10 @@ class _Run:
     def _boundaries(self, packed: Any, key: Any, limit: Stop, carry: Any) -> Iterator[driver.Carry]:
         if self.verdict:  # what was restored had met the user's criterion already
             return iter(())
-        return driver.drive(self.method, self._feed, packed, limit, key=key, history=("f",), best=False, carry=carry)
+        clocked = self.stop is not None and "seconds" in self.stop.requirements()
+        return driver.drive(
+            self.method, self._feed, packed, limit, key=key, history=("f",), best=False, carry=carry, clocked=clocked
+        )
 
     def _feed(self, k: int) -> tuple[Any, int]:
         """The batches from step k on, none once all steps are done (a restored run may have done them)."""
