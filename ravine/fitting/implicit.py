@@ -32,6 +32,7 @@ def differentiable(x: Any, problem: Any) -> Any:
 @differentiable.defjvp
 def _derivative(primals: Any, tangents: Any) -> Any:
     (x, problem), (_, change) = primals, tangents
+    x = differentiable(x, problem)  # it moves with θ, which second derivatives must see
     return x, _moved(problem, x, change)
 
 

@@ -33,6 +33,13 @@ def test_the_derivative_is_that_of_the_implicit_function_theorem(solve, mode):
     np.testing.assert_allclose(jax.jit(mode(solve))(B), EXACT, rtol=1e-8)
 
 
+def test_second_derivatives():
+    def root(s):
+        return rv.minimize(lambda x: 0.5 * jnp.sum((x**2 - s) ** 2), jnp.ones(1), method="bfgs", tol=1e-12).x[0]
+
+    np.testing.assert_allclose(jax.hessian(root)(4.0), -(4**-1.5) / 4, rtol=1e-7)
+
+
 def test_the_value_has_the_derivative_of_the_envelope_theorem():
     g = jax.grad(lambda b: rv.minimize(f, jnp.zeros(2), (b,), method="bfgs").fun)(B)
     np.testing.assert_allclose(g, -solution(B), rtol=1e-6)

@@ -216,6 +216,14 @@ def test_the_derivative_of_a_fit_is_that_of_differences():
         np.testing.assert_allclose(jax.jvp(fun, (at,), (1.0,))[1], difference, rtol=1e-4, atol=1e-6)
 
 
+def test_a_fit_has_second_derivatives():
+    def root(s):
+        return rv.least_squares(lambda x, s: x**2 - s, np.ones(1), args=(s,)).x[0]
+
+    for second in (jax.hessian(root), jax.grad(jax.grad(root))):
+        np.testing.assert_allclose(second(4.0), -(4**-1.5) / 4, rtol=1e-7)
+
+
 def test_the_cost_of_a_fit_has_a_derivative():
     def cost(s):
         return rv.least_squares(lambda x, s: x - s * jnp.array([1.0, 3.0]), np.ones(1), args=(s,)).fun

@@ -38,6 +38,7 @@ def _derivative(primals: Any, tangents: Any) -> Any:
     A, b, x, (method, tol, stop) = primals
     dA, db, _, _ = tangents
     m, n = A.shape
+    x = attached(A, b, x, (method, tol, stop))  # it moves with A and b, which second derivatives must see
 
     def along(f: Any) -> Any:
         return jax.jvp(f, (A, b), (dA, db))[1]
@@ -51,7 +52,7 @@ def _derivative(primals: Any, tangents: Any) -> Any:
     if m > n:
         rhs = along(lambda A, b: A.T.mv(b - A.mv(x)))
         return x, _linear(Product(A.T, A), rhs, cg, tight, patient)
-    w = _solve(Product(A, A.T), A.mv(x), cg, tight, patient)
+    w = _linear(Product(A, A.T), A.mv(x), cg, tight, patient)
     dw = _linear(Product(A, A.T), along(lambda A, b: b - A.mv(A.T.mv(w))), cg, tight, patient)
     return x, along(lambda A, b: A.T.mv(w)) + A.T.mv(dw)
 

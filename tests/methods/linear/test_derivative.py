@@ -48,6 +48,21 @@ def test_least_squares_and_least_norm(method, shape):
         np.testing.assert_allclose(g, e, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(("shape", "method"), [((6, 6), "gmres"), ((6, 3), "qr"), ((3, 6), "lsmr")])
+def test_second_derivatives(shape, method):
+    A, c, step = GENERAL[: shape[0], : shape[1]], b[: shape[0]], dA[: shape[0], : shape[1]]
+
+    def ours(s):
+        return jnp.sum(rv.linear_solve(A + s * step, c * (1 + s**2), method, tol=1e-12).x)
+
+    def reference(s):
+        return jnp.sum(jnp.linalg.pinv(A + s * step) @ c) * (1 + s**2)
+
+    expected = jax.jacfwd(jax.jacfwd(reference))(0.1)
+    for second in (jax.hessian(ours), jax.grad(jax.grad(ours))):
+        np.testing.assert_allclose(second(0.1), expected, rtol=1e-6)
+
+
 def test_under_jit_and_vmap_over_matrices_and_right_hand_sides():
     As = DEFINITE[None] + jnp.arange(3.0)[:, None, None] * jnp.eye(n)[None]
     xs = jax.jit(jax.vmap(lambda A: rv.linear_solve(A, b, "cg", tol=1e-10).x))(As)
