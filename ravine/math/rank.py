@@ -19,7 +19,7 @@ def decomposed(J: Any, xp: Any = jnp) -> tuple[Any, Any, Any]:
     """
     m, n = J.shape
     _, s, Vt = xp.linalg.svd(J, full_matrices=m < n)
-    s = xp.pad(s, (0, n - len(s)))
+    s = s if m >= n else xp.pad(s, (0, n - m))
     return s, Vt, s <= max(m, n) * xp.finfo(J.dtype).eps * s[0]
 
 
