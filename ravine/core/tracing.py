@@ -20,6 +20,16 @@ def is_traced(*trees: Any) -> bool:
     return tracing() and any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(trees))
 
 
+def on_host_only(door: str, cure: str) -> None:
+    """Raises where something is being traced.
+
+    Raises:
+        TypeError: `door` was called inside `jit`, `vmap` or `grad`.
+    """
+    if tracing():
+        raise TypeError(f"{door} runs on the host and cannot be called inside jit, vmap or grad: {cure}")
+
+
 @functools.cache
 def _no_trace() -> Any:
     return in_a_thread(trace_state)

@@ -25,6 +25,7 @@ from ravine.core.rule import layout_for
 from ravine.core.run import as_key
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Stop, View, criterion
+from ravine.core.tracing import on_host_only
 from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays, is_whole
 from ravine.training.evaluate import Evaluation, together
 from ravine.training.model import Assembled, check_loss, of_arrays, parameters
@@ -86,7 +87,7 @@ def train(
 
     Raises:
         ValueError: no or inconsistent examples, a batch larger than the data, a loss that is not scalar, neither epochs nor steps.
-        TypeError: parameters that are not floating point.
+        TypeError: parameters that are not floating point; a call inside `jit`, `vmap` or `grad`.
 
     Source:
         Minibatches without replacement: L. Bottou, "Curiously fast convergence of some stochastic gradient descent
@@ -104,6 +105,7 @@ def train(
         >>> result.status.name, result.nit, bool(result.fun < 1e-3)
         ('MAX_STEPS', 400, True)
     """
+    on_host_only("train", "call it outside, or write the loop inside with the init and update of a rule, such as ravine.Adam(1e-3)")
     params, constants = parameters(as_arrays(params))
     fun = of_arrays(Function(loss, "loss"), constants)
     chosen = as_method(method, Training)

@@ -28,6 +28,7 @@ from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.pytree import Record, computing, part
 from ravine.core.run import as_key
+from ravine.core.tracing import on_host_only
 from ravine.training.batches import examples, is_whole
 from ravine.training.evaluate import mean_over
 from ravine.training.model import check_loss, of_arrays, parameters
@@ -105,6 +106,7 @@ def gradient_noise(
         >>> round(noise.signal, 2), round(noise.trace, 1), bool(0.2 < noise.noise_scale < 0.3)
         (4.0, 1.0, True)
     """
+    on_host_only("gradient_noise", "call it outside")
     n = examples(data)
     if n < 2:
         raise ValueError("data has one example: the noise is how much examples differ, so pass two at least")

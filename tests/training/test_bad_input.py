@@ -1,5 +1,6 @@
 """Every mistake gets one sentence that says what to do."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -108,3 +109,13 @@ def test_stop_and_callback(loss, start, line):
     refused(ValueError, "no optimality is measured in training: stop by", loss, start, line, epochs=1, stop=rv.Optimality(0.1))
     refused(ValueError, "no step is measured", loss, start, line, epochs=1, stop=rv.SmallStep(0.1) | rv.Target(0.1))
     refused(TypeError, "callback must be a function of the row of an epoch, got 3", loss, start, line, epochs=1, callback=3)
+
+
+def test_inside_of_a_transformation_the_host_is_said_to_be_missing(loss, start, line):
+    for transform in (jax.jit, jax.grad):
+        with pytest.raises(
+            TypeError, match="train runs on the host and cannot be called inside jit, vmap or grad: call it outside"
+        ):
+            transform(lambda s: rv.train(loss, start, line, batch_size=4, epochs=1).fun * s)(1.0)
+    with pytest.raises(TypeError, match="gradient_noise runs on the host"):
+        jax.jit(lambda s: rv.gradient_noise(loss, start, line).signal * s)(1.0)
