@@ -16,33 +16,25 @@ from ravine.core.tracing import is_traced
 from ravine.core.warning import warn
 
 
-def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
+def as_bounds(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any] | None:
     """The lower and the upper bounds as two trees of arrays like x0, infinite where there is none; None where nothing is bounded.
 
     Args:
         bounds: None, or one of
             `(lower, upper)`: each None, a number, or a tree that matches x0 or can be broadcast to it leaf by leaf;
-            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, as SciPy takes it;
+            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, as SciPy takes it (of two
+            elements, `([l₀, l₁], [u₀, u₁])`, a tuple of lists, is `(lower, upper)`);
             an object with `lb` and `ub`, such as `scipy.optimize.Bounds`.
         x0: the start, a tree of arrays.
+        fit: of two parameters, two pairs are the lower and the upper bounds, as SciPy's fits take them.
 
     Raises:
         ValueError: bounds that cross, are NaN, or do not match x0; the message names the parameter.
     """
     if bounds is None:
         return None
-    bounds = unwrapped(bounds)
-    if _are_pairs(bounds, x0):
-        lower = np.array([-np.inf if low is None else low for low, _ in bounds], np.float64)
-        upper = np.array([np.inf if high is None else high for _, high in bounds], np.float64)
-    elif isinstance(bounds, tuple | list) and len(bounds) == 2:
-        lower, upper = bounds
-    else:
-        raise ValueError(
-            "bounds must be (lower, upper), each None, a number or a tree like x0, or one (low, high) pair for each element of "
-            f"a one-dimensional x0; got {bounds!r} for {_describe(x0)}"
-        )
-    low, high = _like(lower, -np.inf, x0, "lower"), _like(upper, np.inf, x0, "upper")
+    lower, upper = sides(bounds, x0, fit)
+    low, high = like(lower, -np.inf, x0, "lower"), like(upper, np.inf, x0, "upper")
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(low), jax.tree.leaves(high), strict=True):
         if isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
             continue
@@ -51,37 +43,52 @@ def as_bounds(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
             i = tuple(int(j) for j in wrong[0])
             where = "x0" + jax.tree_util.keystr(path) + (f"[{', '.join(map(str, i))}]" if i else "")
             raise ValueError(f"the bounds of {where} cross or are NaN: lower {np.asarray(a)[i]} and upper {np.asarray(b)[i]}")
-    if _all(low, -np.inf) and _all(high, np.inf):
+    if is_all(low, -np.inf) and is_all(high, np.inf):
         return None  # nothing is bounded: every method will do
     return low, high
 
 
-def unwrapped(bounds: Any) -> Any:
-    """(lower, upper) of an object with `lb` and `ub`, as `scipy.optimize.Bounds`; anything else as it is."""
-    return (bounds.lb, bounds.ub) if hasattr(bounds, "lb") and hasattr(bounds, "ub") else bounds
+def sides(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any]:
+    """(lower, upper) as the user wrote them, of any form that `as_bounds` takes."""
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        return bounds.lb, bounds.ub
+    if _are_pairs(bounds, x0, fit):
+        lower = np.array([-np.inf if low is None else low for low, _ in bounds], np.float64)
+        upper = np.array([np.inf if high is None else high for _, high in bounds], np.float64)
+        return lower, upper
+    if isinstance(bounds, tuple | list) and len(bounds) == 2:
+        return bounds[0], bounds[1]
+    raise ValueError(
+        "bounds must be (lower, upper), each None, a number or a tree like x0, or one (low, high) pair for each element of "
+        f"a one-dimensional x0; got {bounds!r} for {_describe(x0)}"
+    )
 
 
-def _all(side: Any, value: float) -> bool:
+def is_all(side: Any, value: float) -> bool:
+    """Whether every bound of a side is known to be `value`."""
     return all(not isinstance(v, jax.core.Tracer) and bool(np.all(v == value)) for v in jax.tree.leaves(side))
 
 
-def _are_pairs(bounds: Any, x0: Any) -> bool:
+def _are_pairs(bounds: Any, x0: Any, fit: bool) -> bool:
     """Whether it is SciPy's list: one pair of numbers for each element of a vector x0."""
 
     def is_pair(b: Any) -> bool:
         return isinstance(b, tuple | list) and len(b) == 2 and all(v is None or np.ndim(v) == 0 for v in b)
 
-    is_vector = hasattr(x0, "shape") and len(x0.shape) == 1
+    # Of two parameters, ([0, 0], [1, 2]) are two vectors and ((0, 1), (0, 2)) two pairs.
+    two_vectors = fit or (isinstance(bounds, tuple) and all(isinstance(b, list) for b in bounds))
+    is_vector = hasattr(x0, "shape") and len(x0.shape) == 1 and not (two_vectors and x0.shape[0] == 2)
     return is_vector and isinstance(bounds, tuple | list) and len(bounds) == x0.shape[0] and all(map(is_pair, bounds))
 
 
-def _like(bound: Any, missing: float, x0: Any, side: str) -> Any:
+def like(bound: Any, missing: float, x0: Any, side: str) -> Any:
+    """One side of the bounds as a tree of arrays like x0, `missing` where there is none."""
     if bound is None:
         bound = missing
     if isinstance(bound, int | float):
         return jax.tree.map(lambda v: np.full(np.shape(v), bound, v.dtype), x0)
     treedef: Any = jax.tree.structure(x0)
-    leaves, found = jax.tree.flatten(bound, is_leaf=lambda v: v is None or (isinstance(v, list) and hasattr(x0, "shape")))
+    leaves, found = jax.tree.flatten(bound, is_leaf=lambda v: v is None or (isinstance(v, tuple | list) and hasattr(x0, "shape")))
     if found != treedef and not (len(leaves) == 1 and treedef.num_leaves == 1):
         raise ValueError(f"the {side} bounds do not match x0: expected {_describe(x0)}, got {found}")
 

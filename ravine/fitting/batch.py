@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.batch import in_cache
+from ravine.core.bounds import like, sides
 from ravine.core.choice import args_as_tuple
 from ravine.core.codegen import may_be_quick
 from ravine.core.flat import Layout, as_arrays
@@ -22,7 +23,7 @@ from ravine.core.side_by_side import side_by_side
 from ravine.core.status import Status
 from ravine.core.tracing import is_traced
 from ravine.fitting.curve import CurveResidual, shape_of, vector
-from ravine.fitting.front import as_loss, refuse_outside, side_of, two_sides
+from ravine.fitting.front import as_loss, refuse_outside
 from ravine.fitting.implicit import differentiable
 from ravine.fitting.lanes import fit
 from ravine.fitting.statistics import covariance
@@ -168,16 +169,18 @@ def _box(bounds: Any, layout: Layout, x: Any) -> tuple[Any, Any]:
     """Bounds with a row for each problem, None where there are none."""
     if bounds is None:
         return None, None
+    one = layout.unpack(x[0])
 
-    def rows(side: Any) -> Any:
+    def rows(side: Any, name: str, none: float) -> Any:
         if side is None:
             return None
-        side = as_arrays(side)
-        if jax.tree.structure(side) == layout.treedef and np.shape(jax.tree.leaves(side)[0]) == (len(x), *layout.shapes[0]):
-            return jax.vmap(layout.pack)(side)
-        return jnp.broadcast_to(side_of(side, layout, x[0]), x.shape)
+        as_given = as_arrays(side)
+        if jax.tree.structure(as_given) == layout.treedef and np.shape(jax.tree.leaves(as_given)[0]) == (len(x), *layout.shapes[0]):
+            return jax.vmap(layout.pack)(as_given)
+        return jnp.broadcast_to(layout.pack(like(side, none, one, name)), x.shape)
 
-    lower, upper = (rows(side) for side in two_sides(bounds))
+    lower, upper = sides(bounds, one, fit=True)
+    lower, upper = rows(lower, "lower", -np.inf), rows(upper, "upper", np.inf)
     refuse_outside(lower, upper, x)
     return lower, upper
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.bounds import as_bounds
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
 from ravine.core.keywords import with_cures
@@ -158,7 +159,8 @@ def curve_fit(
         f: the model, f(x, p1, p2, …); with a dictionary p0, f(x, **p).
         xdata: what f takes as x: an array, or a tree of arrays.
         ydata: the data, in the shape that f returns.
-        p0: the start, a number for each parameter; ones if None (the number of parameters is that of f's arguments).
+        p0: the start, a number for each parameter. If None, as many as f has arguments after x, each in the middle of its bounds,
+            by 1 within the only one, or 1.
         sigma: standard deviations of ydata, or their covariance matrix.
         absolute_sigma: sigma is the true size of the errors; otherwise only its ratios count, and pcov is scaled by ‖r‖²/(m − n).
         check_finite: refuse data that are not finite.
@@ -183,7 +185,7 @@ def curve_fit(
         ([3.0, 0.5], (2, 2))
     """
     model = Function(f, "f")
-    p0 = as_arrays(_ones(f) if p0 is None else p0)
+    p0 = as_arrays(_guess(f, bounds) if p0 is None else p0)
     p0 = jnp.reshape(p0, 1) if getattr(p0, "shape", None) == () else p0
     xdata, ydata = vector(xdata), vector(ydata)
     root = None if sigma is None else _root(vector(sigma), ydata)
@@ -201,11 +203,19 @@ def curve_fit(
     return CurveFit(result.x, pcov, result, absolute_sigma, model, (xdata, ydata, root))
 
 
-def _ones(f: Callable[..., Any]) -> Any:
+def _guess(f: Callable[..., Any], bounds: Any) -> Any:
+    """A start within the bounds, as SciPy's."""
     names = [p for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(names) < 2:
         raise ValueError("the number of parameters cannot be told from f: give p0")
-    return np.ones(len(names) - 1)
+    start = np.ones(len(names) - 1)
+    both = as_bounds(bounds, start, fit=True)
+    if both is None or is_traced(both):
+        return start
+    low, high = both
+    below, above = np.isfinite(low), np.isfinite(high)
+    middle = 0.5 * (np.where(below, low, 0) + np.where(above, high, 0))
+    return np.where(below & above, middle, np.where(below, low + 1, np.where(above, high - 1, start)))
 
 
 def _root(sigma: Any, y: Any) -> Any:

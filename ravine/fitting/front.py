@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.bounds import unwrapped
-from ravine.core.choice import args_as_tuple, as_method, label
+from ravine.core.bounds import as_bounds, is_all, packed, require_bounds
+from ravine.core.choice import args_as_tuple, as_method
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function, hoisted
 from ravine.core.keywords import with_cures
@@ -59,7 +59,8 @@ def least_squares(
             Its dtype is that of the fit: residuals in a higher precision are rounded, those in a lower one widened.
         args: further arguments of `fun`; pass data here so that other data do not compile again.
         method: "auto" (Levenberg-Marquardt), a name, or a method such as `LevenbergMarquardt(damping=1.0)`.
-        bounds: (lower, upper), each a number, None or a tree like x0, or SciPy's `Bounds`. Nothing is evaluated outside.
+        bounds: as in `minimize`; of two parameters, two pairs are the lower and the upper bounds. Nothing is evaluated outside, and
+            x0 must be inside.
         loss: "linear", "huber", "soft_l1", "cauchy", "arctan", "tukey", a `Loss`, or `SoftmaxCrossEntropy(labels)`, with which
             `fun` returns logits and steps are generalised Gauss-Newton's.
         f_scale: C, the size of a residual from which on a robust loss counts it as large.
@@ -87,21 +88,21 @@ def least_squares(
     fun, x0, args = Function(fun, "fun"), as_arrays(x0), args_as_tuple(args)
     chosen = as_method("levenberg_marquardt" if method == "auto" else method, LeastSquares)
     layout = layout_for(chosen, x0)
-    packed = x0 if layout is None else layout.pack(x0)
-    lower, upper = box(bounds, layout, packed, chosen)
+    start = x0 if layout is None else layout.pack(x0)
+    lower, upper = box(bounds, layout, x0, chosen)
     problem = LeastSquares(fun, as_arrays(args), layout, lower, upper, as_loss(loss, f_scale))
-    check(problem, packed)
+    check(problem, start)
     closed, numbers = hoisted(fun, x0, *problem.args)
     problem = substitute(problem, fun=closed, args=(*problem.args, *numbers)) if numbers else problem
-    chosen = chosen if sparsity is None else with_sparsity(chosen, problem, packed, sparsity)
-    chosen, why = resolved(chosen, problem, packed)
+    chosen = chosen if sparsity is None else with_sparsity(chosen, problem, start, sparsity)
+    chosen, why = resolved(chosen, problem, start)
     if stop is None:
-        stop = Optimality(default_tolerance(packed.dtype) if tol is None else tol) | MaxSteps(5000)
+        stop = Optimality(default_tolerance(start.dtype) if tol is None else tol) | MaxSteps(5000)
     elif tol is not None:
         stop = Optimality(tol) | stop
-    settled, packed = jax.tree.map(jax.lax.stop_gradient, (problem, packed)) if tracing() else (problem, packed)
-    result = run(chosen, settled, packed, layout, stop, history=history, callback=callback, resume=resume, given=method, why=why)
-    return finished(result, problem, packed)
+    settled, start = jax.tree.map(jax.lax.stop_gradient, (problem, start)) if tracing() else (problem, start)
+    result = run(chosen, settled, start, layout, stop, history=history, callback=callback, resume=resume, given=method, why=why)
+    return finished(result, problem, start)
 
 
 def finished(result: Result, problem: LeastSquares, start: Any) -> Result:
@@ -181,29 +182,21 @@ def as_loss(loss: Any, scale: Any) -> Any:
     return Loss(loss, scale)
 
 
-def box(bounds: Any, layout: Layout | None, x: Any, method: Method) -> tuple[Any, Any]:
-    """Lower and upper bounds packed as x is, None where there are none.
+def box(bounds: Any, layout: Layout | None, x0: Any, method: Method) -> tuple[Any, Any]:
+    """Lower and upper bounds packed by the layout, None where there are none.
 
     Raises:
-        ValueError: the method keeps no bounds, bounds cross, or x is outside.
+        ValueError: the method keeps no bounds, bounds cross, or x0 is outside.
     """
-    if bounds is None:
+    both = as_bounds(bounds, x0, fit=True)
+    if both is None:
         return None, None
-    if not method.takes_bounds:
-        raise ValueError(f"{label(method)} keeps no bounds: take method='levenberg_marquardt'")
-    lower, upper = (side_of(side, layout, x) for side in two_sides(bounds))
-    refuse_outside(lower, upper, x)
+    require_bounds(method)
+    lower, upper = (
+        None if is_all(side, none) else v for side, none, v in zip(both, (-np.inf, np.inf), packed(both, layout), strict=True)
+    )
+    refuse_outside(lower, upper, x0 if layout is None else layout.pack(x0))
     return lower, upper
-
-
-def two_sides(bounds: Any) -> Any:
-    """(lower, upper) as the user wrote them."""
-    bounds = unwrapped(bounds)
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        pairs = isinstance(bounds, tuple | list) and all(np.shape(b) == (2,) for b in bounds)
-        cure = ": for pairs (low, high) of each parameter write tuple(zip(*bounds))" if pairs else ""
-        raise ValueError(f"bounds are (lower, upper), each a number, None or a tree like x0{cure}")
-    return bounds
 
 
 def refuse_outside(lower: Any, upper: Any, x: Any) -> None:
@@ -220,22 +213,6 @@ def refuse_outside(lower: Any, upper: Any, x: Any) -> None:
             sides = [float(np.broadcast_to(v, x.shape)[where]) for v in (low, x, high)]
             place = f"parameter {where[-1]}" + (f" of problem {where[0]}" if len(where) > 1 else "")
             raise ValueError(f"{what} is needed; {place} has lower {sides[0]:g}, x0 {sides[1]:g}, upper {sides[2]:g}")
-
-
-def side_of(side: Any, layout: Layout | None, x: Any) -> Any:
-    """One side of the bounds, packed as x is; None where there is none."""
-    if side is None:
-        return None
-    if layout is None or (np.ndim(side) == 0 and not isinstance(side, dict | list | tuple)):
-        return jnp.full_like(x, side)
-    side = as_arrays(side)
-    if jax.tree.structure(side) == layout.treedef:
-        for v, shape in zip(jax.tree.leaves(side), layout.shapes, strict=True):
-            if np.shape(v) not in ((), (1,), shape):
-                raise ValueError(f"a bound has shape {np.shape(v)}; it must have that of the parameters, {shape}")
-        leaves = [jnp.broadcast_to(jnp.asarray(v), s) for v, s in zip(jax.tree.leaves(side), layout.shapes, strict=True)]
-        return layout.pack(jax.tree.unflatten(layout.treedef, leaves))
-    return layout.pack(side)
 
 
 def check(problem: LeastSquares, x: Any) -> None:

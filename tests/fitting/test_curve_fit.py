@@ -39,14 +39,29 @@ def test_a_dictionary_of_parameters_goes_in_and_comes_out():
     np.testing.assert_allclose([fit.popt[n] for n in "akc"], plain.popt, rtol=1e-7)
 
 
-def test_scipys_bounds_are_understood_and_its_pairs_told():
-    def residual(x):
-        return x - jnp.array([2.0, -3.0, 0.5])
-
-    r = rv.least_squares(residual, np.zeros(3), bounds=scipy.optimize.Bounds([-1, -1, -1], [1, 1, 1]))
+@pytest.mark.parametrize("bounds", [scipy.optimize.Bounds([-1, -1, -1], [1, 1, 1]), [(-1, 1)] * 3, (-1, [1, 1, 1]), (-1, 1)])
+def test_bounds_of_every_form_are_understood(bounds):
+    r = rv.least_squares(lambda x: x - jnp.array([2.0, -3.0, 0.5]), np.zeros(3), bounds=bounds)
     np.testing.assert_allclose(r.x, [1, -1, 0.5], atol=1e-9)
-    with pytest.raises(ValueError, match=r"write tuple\(zip\(\*bounds\)\)"):
-        rv.least_squares(residual, np.zeros(3), bounds=[(-1, 1)] * 3)
+
+
+def test_of_two_parameters_two_vectors_are_the_lower_and_the_upper_bounds_as_in_scipy():
+    def residual(x):
+        return x - jnp.array([2.0, -3.0])
+
+    for bounds in (([-1, -2], [1, 2]), ((-1, -2), (1, 2))):
+        np.testing.assert_allclose(rv.least_squares(residual, np.zeros(2), bounds=bounds).x, [1, -2], atol=1e-9)
+        np.testing.assert_allclose(scipy.optimize.least_squares(residual, np.zeros(2), bounds=bounds).x, [1, -2], atol=1e-9)
+        np.testing.assert_allclose(rv.least_squares_batch(residual, np.zeros((1, 2)), bounds=bounds).x, [[1, -2]], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "bounds", [(0, [3.0, 1.5, 0.8]), ([2.2, 1.2, -np.inf], np.inf), (-np.inf, [3.0, 2.0, 0.6]), (-np.inf, np.inf)]
+)
+def test_without_a_start_a_fit_begins_within_its_bounds(bounds):
+    popt, _ = rv.curve_fit(decay, t, y, bounds=bounds)
+    expected, _ = scipy.optimize.curve_fit(with_numpy, t, y, bounds=bounds)
+    np.testing.assert_allclose(popt, expected, rtol=1e-5)
 
 
 def test_one_parameter_may_start_at_a_number():
@@ -92,12 +107,13 @@ def test_directions_without_data_are_named():
         ({"sigma": np.where(t == t[2], 0.0, sigma)}, r"sigma\[2\] is 0"),
         ({"ydata": y[:-1]}, r"returns shape \(30,\), but ydata has shape \(29,\)"),
         ({"sigma": sigma[:-1]}, r"sigma has shape \(29,\)"),
-        ({"bounds": (2.0, 3.0)}, "x0 within the bounds"),
-        ({"bounds": (3.0, 2.0)}, "lower < upper"),
-        ({"bounds": (np.nan, 2.0)}, "lower < upper is needed; parameter 0 has lower nan"),
+        ({"bounds": (2.0, 3.0), "p0": np.ones(3)}, "x0 within the bounds"),
+        ({"bounds": (1.0, 1.0), "p0": np.ones(3)}, "lower < upper is needed; parameter 0 has lower 1"),
+        ({"bounds": (3.0, 2.0)}, r"the bounds of x0\[0\] cross or are NaN: lower 3.0 and upper 2.0"),
+        ({"bounds": (np.nan, 2.0)}, r"the bounds of x0\[0\] cross or are NaN: lower nan"),
         ({"method": "lm"}, "unknown method 'lm'; did you mean 'levenberg_marquardt'"),
         ({"loss": "hubr"}, "loss must be one of"),
-        ({"bounds": (np.zeros(2), np.ones(3))}, r"a bound has shape \(2,\); it must have that of the parameters, \(3,\)"),
+        ({"bounds": (np.zeros(2), np.ones(3))}, r"the lower bounds do not match x0: \(2,\) does not fit \(3,\)"),
     ],
 )
 def test_bad_input_is_refused_with_its_place(change, message):

@@ -148,3 +148,11 @@ def test_bounds_that_bound_nothing_are_none():
     for box in ((None, None), (-np.inf, np.inf), scipy.optimize.Bounds([-np.inf] * 2, [np.inf] * 2)):
         r = rv.minimize(lambda x: jnp.sum((x - 3) ** 2), np.zeros(2), method="bfgs", bounds=box)
         np.testing.assert_allclose(r.x, 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "bounds", [([0, -1], [1, 2]), ((0, 1), (-1, 2)), [(0, 1), (-1, 2)], [[0, 1], [-1, 2]], (None, np.array([1, 2]))]
+)
+def test_of_two_parameters_a_tuple_of_lists_is_the_lower_and_the_upper_bounds_and_all_else_pairs(bounds):
+    r = rv.minimize(lambda x: jnp.sum((x - 3) ** 2), np.array([0.5, 0.5]), method="lbfgsb", bounds=bounds)
+    np.testing.assert_allclose(r.x, [1, 2], atol=1e-9)
