@@ -97,7 +97,7 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     if issubclass(method.solves, Objective):
         # Where |f| is huge, a gradient may be small beside it everywhere: in float32 Brown's badly scaled function (f = 10¹², |g|∞
         # = 2·10⁶ at the start) would be called solved at once. So it must be small beside the first gradient, too.
-        scale = jnp.fmin(scale, jnp.maximum(1, first_optimality))
+        scale = jnp.minimum(scale, jnp.maximum(1, first_optimality))
     step, decrease = carry.gauge.step, carry.gauge.decrease
     if before is not None and "step" in needs:
         step = jnp.where(accepted, _relative_step(x, method.point(before)).astype(f.dtype), step)

@@ -223,15 +223,6 @@ def select(predicate: Any, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(predicate, a, b), yes, no)
 
 
-def kept(predicate: Any) -> Any:
-    """The predicate, computed once.
-
-    On a processor, XLA computes a cheap value again in every kernel that reads it, here a whole line search for each element of a
-    matrix (`python benchmarks/second_order.py lanes` times a step). A square root is dear enough to be kept.
-    """
-    return jnp.sqrt(predicate.astype(jnp.float32)) > 0
-
-
 def largest(tree: Any) -> jax.Array:
     """The largest absolute value in a tree, in float32 or wider."""
     # One `reduce` from 0: `jnp.max(…, initial=0)` is a reduction and a maximum after it, two loops of a processor.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.pytree import Record
 
@@ -22,12 +23,17 @@ class End(NamedTuple):
     m: Any
 
 
-SEARCHING, SETTLED, ACCEPTED, FAILED = 0, 1, 2, 3
+SEARCHING, SETTLED, ACCEPTED, FAILED = map(np.float32, range(4))  # floats, for the root in `outcome`
 
 
 def outcome(accepted: Any, failed: Any, settled: Any = False) -> Any:
-    """The first of these that holds, as a code."""
-    return jnp.where(accepted, ACCEPTED, jnp.where(failed, FAILED, jnp.where(settled, SETTLED, SEARCHING))).astype(jnp.int32)
+    """The first of these that holds, as a code.
+
+    On a processor, XLA computes a cheap value again in every kernel that reads it, here a whole line search, under `vmap` for each
+    element of a matrix (`python benchmarks/second_order.py lanes` times a step). What comes out of a square root it computes once.
+    """
+    square = jnp.where(accepted, ACCEPTED**2, jnp.where(failed, FAILED**2, jnp.where(settled, SETTLED**2, SEARCHING**2)))
+    return jnp.sqrt(square)
 
 
 class Line(NamedTuple):
@@ -64,7 +70,7 @@ class Line(NamedTuple):
 
     def read(self) -> tuple[End, End, End, End]:
         """`origin`, `low`, `high` and `best`; once a trial, because each time adds 30 operations to the program."""
-        return tuple(End(*end) for end in self.ends)  # type: ignore[return-value]
+        return tuple(End(*jnp.unstack(end)) for end in jnp.unstack(self.ends))  # type: ignore[return-value]
 
     @property
     def slope(self) -> Any:
@@ -84,7 +90,7 @@ class LineSearch(Record):
         origin = jnp.stack([jnp.zeros_like(f), f, m])
         ends = jnp.where(jnp.array([False, False, True, False])[:, None], jnp.asarray(jnp.inf, f.dtype), origin[None, :])
         most = jnp.asarray(most, f.dtype)
-        return Line(jnp.minimum(jnp.asarray(t, f.dtype), most), ends, most, jnp.int32(0), jnp.int32(SEARCHING))
+        return Line(jnp.minimum(jnp.asarray(t, f.dtype), most), ends, most, jnp.int32(0), jnp.asarray(SEARCHING))
 
 
 def rounding(f: Any) -> Any:

@@ -57,7 +57,7 @@ class GaussNewton(Method):
     def init(self, problem: LeastSquares, x: Any) -> State:
         local = self.linear.look(problem, x)
         p, line = self._turn(problem, x, local)
-        return State(x, local.f, local.g, local, p, line._replace(outcome=jnp.int32(ACCEPTED)), jnp.bool_(False))
+        return State(x, local.f, local.g, local, p, line._replace(outcome=jnp.asarray(ACCEPTED)), jnp.bool_(False))
 
     def _turn(self, problem: LeastSquares, x: Any, local: Local) -> tuple[Any, Line]:
         """The direction and its search."""

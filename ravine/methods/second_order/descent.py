@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ravine.core import work
 from ravine.core.method import Method
 from ravine.core.problem import Objective
-from ravine.core.pytree import kept, largest, select
+from ravine.core.pytree import largest, select
 from ravine.core.status import Status
 from ravine.math.box import nearly_stationary, project, projected_gradient
 from ravine.steps.line_search import Line, rounding
@@ -32,12 +32,12 @@ class State(NamedTuple):
         p: the direction that is being searched, and `line` where the search stands.
         memory: what was learned; `fresh` while that is nothing.
         promise: the decrease predicted by what was learned, ½ gᵀHg.
-        noise: how far the values and the slopes of the last trial disagree about its decrease.
+        noise: how far the values and the slopes of the last step disagree about its decrease.
         blur: how much g changed, in its largest element, for a rounding error in x, in the last trial that was another point.
-        idle: accepted steps and failed searches in succession that lowered neither `lowest` nor `least`.
-        lowest, least: the least f and the least |g|∞ seen.
+        idle: accepted steps and failed searches in succession that lowered neither of `lows`; no fewer than `PATIENCE` where the
+            search along −g failed, too.
+        lows: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
-        failed: whether the search along −g failed, too.
     """
 
     x: Any
@@ -51,10 +51,8 @@ class State(NamedTuple):
     noise: Any
     blur: Any
     idle: Any
-    lowest: Any
-    least: Any
+    lows: Any
     accepted: Any
-    failed: Any
 
 
 class LineSearchDescent(Method):
@@ -83,6 +81,11 @@ class LineSearchDescent(Method):
         """What is known at x, and the direction; for methods that ask the problem for more than its gradient."""
         return memory, self.direction(memory, g)
 
+    def begin(self, problem: Objective, x: Any, g: Any) -> tuple[Any, Any]:
+        """What is known at the start, and the first direction: −g where that is nothing, and no product is compiled to say so."""
+        blank = self.blank(x)
+        return (blank, -g) if self.learns else self.look(problem, blank, jnp.bool_(False), x, g)
+
     def longest(self, problem: Objective, x: Any, p: Any) -> Any:
         """The largest t for which x + t p is allowed."""
         return jnp.full((), jnp.inf, x.dtype)
@@ -97,28 +100,29 @@ class LineSearchDescent(Method):
 
     def init(self, problem: Objective, x: Any) -> State:
         f, g = problem.value_and_grad(x)
-        fresh, no = jnp.bool_(self.learns), jnp.bool_(False)
-        memory, p = self.look(problem, self.blank(x), no, x, g)
+        fresh = jnp.bool_(self.learns)
+        memory, p = self.begin(problem, x, g)
         t = self.blind_trial(problem, p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
-        inf, zero, least = jnp.full_like(f, jnp.inf), jnp.zeros_like(f), largest(g)
-        return State(x, f, g, p, line, memory, fresh, inf, zero, zero, jnp.int32(0), f, least, ~no, no)
+        inf, zero, lows = jnp.full_like(f, jnp.inf), jnp.zeros_like(f), jnp.stack([f, largest(g)])
+        return State(x, f, g, p, line, memory, fresh, inf, zero, zero, jnp.int32(0), lows, jnp.bool_(True))
 
     def step(self, problem: Objective, s: State) -> State:
         x = project(s.x + s.line.t * s.p, problem.lower, problem.upper)
         f, g = problem.value_and_grad(x)
         m = g @ s.p
         line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
-        accepted, failed = kept(line.accepted), kept(line.failed | ~(line.slope <= 0))
-        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.slope + m))
-        again = s._replace(line=line, accepted=jnp.bool_(False), failed=jnp.bool_(False))
-        return work.cond(accepted | failed, lambda: self.turn(problem, s, x, f, g, noise, ~failed), lambda: again)
+        over = line.accepted | line.failed | ~(s.line.slope <= 0)
+        again = s._replace(line=line, accepted=jnp.bool_(False))
+        return work.cond(over, lambda: self.turn(problem, s, line, x, f, g, m), lambda: again)
 
-    def turn(self, problem: Objective, s: State, x: Any, f: Any, g: Any, noise: Any, accepted: Any) -> State:
+    def turn(self, problem: Objective, s: State, line: Line, x: Any, f: Any, g: Any, m: Any) -> State:
         """The next direction, from the trial point that was accepted or, where the search has failed, from where it began."""
+        accepted = line.accepted & (s.line.slope <= 0)
         # What is learned from an accepted trial; everything is forgotten when the search has failed.
         step, change = x - s.x, g - s.g
         learned = self.learn(s.memory, s.fresh, step, change, g)
+        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.slope + m))
         roundings = largest(step / jnp.where(step == 0, 1, x)) / jnp.finfo(x.dtype).eps
         memory = select(accepted, learned, self.blank(s.x))
         x, f, g = select(accepted, (x, f, g), (s.x, s.f, s.g))
@@ -128,7 +132,7 @@ class LineSearchDescent(Method):
         slope = g @ p
         t = jnp.where(fresh, self.blind_trial(problem, p), self.first_trial(s, f, slope))
         now = largest(g)
-        gained = accepted & ((s.lowest - f > rounding(f)) | (now < 0.5 * s.least))
+        gained = accepted & ((s.lows[0] - f > rounding(f)) | (now < 0.5 * s.lows[1]))
         return State(
             x=x,
             f=f,
@@ -140,11 +144,9 @@ class LineSearchDescent(Method):
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
             noise=noise,
             blur=jnp.where(roundings > 0, largest(change) / roundings, s.blur),
-            idle=jnp.where(gained, 0, s.idle + 1),
-            lowest=jnp.minimum(s.lowest, f),
-            least=jnp.minimum(s.least, now),
+            idle=jnp.where(gained, 0, jnp.where(accepted | ~s.fresh, s.idle + 1, PATIENCE)),
+            lows=jnp.minimum(s.lows, jnp.stack([f, now])),
             accepted=accepted,
-            failed=~accepted & s.fresh,
         )
 
     def optimality(self, problem: Any, s: State) -> Any:
@@ -164,4 +166,4 @@ class LineSearchDescent(Method):
         unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.slope), end, jnp.int32(Status.NONFINITE))
-        return jnp.where(s.failed | (s.idle >= PATIENCE), end, jnp.int32(Status.RUNNING))
+        return jnp.where(s.idle >= PATIENCE, end, jnp.int32(Status.RUNNING))

@@ -70,6 +70,9 @@ class LBFGSB(LineSearchDescent):
         unit = 1 / jnp.sqrt(s @ y)
         return Pairs(push(memory.S, unit * s), push(memory.Y, unit * y), push(memory.used, jnp.bool_(True)), theta)
 
+    def begin(self, problem: Any, x: Any, g: Any) -> tuple[Any, Any]:
+        return self.look(problem, self.blank(x), jnp.bool_(True), x, g)  # −g may lead out of the box
+
     def look(self, problem: Any, memory: Pairs, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         S, Y, used, theta = memory
         low = jnp.full_like(x, -jnp.inf) if problem.lower is None else problem.lower
