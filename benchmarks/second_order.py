@@ -1,7 +1,7 @@
 """Time of second-order methods beside their peers: the first call, the steady call, and ten thousand problems at once.
 
     python benchmarks/second_order.py           # all tables, about two minutes
-    python benchmarks/second_order.py first     # or one: first, steady, batch, lanes
+    python benchmarks/second_order.py first     # or one: first, steady, batch, lanes, hessian
 
 Every table is one run in which the contenders take turns; the figure that counts is the ratio. First calls are timed in fresh
 processes after a warm-up of JAX itself. Rosenbrock's function in 10 variables, float64; the batch has 4 variables and each lane its
@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -212,9 +213,36 @@ def lanes_table(rounds):
         print(f"  {width:5} lanes {1e9 * best / steps / width:6.0f}")
 
 
+def peaks(x, position, data):
+    """Squares of a sum of Lorentz peaks, each with a weight and a width, less data: an array of peaks × data."""
+    weight, width = x[0::2], x[1::2]
+    return jnp.sum((jnp.sum(weight * width / ((data[:, None] - position) ** 2 + width**2), axis=1) - jnp.sin(data)) ** 2)
+
+
+def hessian_table(rounds):
+    """The Hessian of a function with large arrays, all columns at once and one after another."""
+    import ravine.core.columns as columns
+
+    jax.config.update("jax_enable_x64", True)
+    print(f"\nHessian, 66 parameters, ms (least of {5 * rounds})")
+    x, position = jnp.ones(66), jnp.linspace(0, 1, 33)
+    for size in (20, 200, 1000, 4600):
+        f = partial(peaks, position=position, data=jnp.linspace(0, 1, size))
+        ways = {"jax.hessian": jax.jit(jax.hessian(f)), "ravine": jax.jit(partial(columns.hessian, f))}
+        best = dict.fromkeys(ways, float("inf"))
+        for way in ways.values():
+            way(x).block_until_ready()
+        for _ in range(5 * rounds):
+            for name, way in ways.items():
+                t = time.perf_counter()
+                way(x).block_until_ready()
+                best[name] = min(best[name], time.perf_counter() - t)
+        print(f"  {size:5} data" + "".join(f"  {name} {1e3 * t:8.3f}" for name, t in best.items()))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "first", "steady", "batch", "lanes"], default="all")
+    parser.add_argument("what", nargs="?", choices=["all", "first", "steady", "batch", "lanes", "hessian"], default="all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lanes", type=int, default=10_000, help="problems of the batch")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
@@ -227,6 +255,7 @@ def main():
         "steady": lambda n: steady_table(4 * n),
         "batch": lambda n: batch_table(n, a.lanes),
         "lanes": lanes_table,
+        "hessian": hessian_table,
     }
     for name in tables if a.what == "all" else [a.what]:
         tables[name](a.rounds)

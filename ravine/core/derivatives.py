@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core import columns
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.run import as_key
@@ -53,7 +54,7 @@ def hessian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax.
         [[6.0, 2.0], [2.0, 0.0]]
     """
     flat, layout = _flat(x)
-    return jax.hessian(lambda v: fun(layout.unpack(v), *args))(flat)
+    return columns.hessian(lambda v: fun(layout.unpack(v), *args), flat)
 
 
 def hvp(fun: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...] = ()) -> Any:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.columns import hessian
 from ravine.core.convolutions import in_fast_order
 from ravine.core.flat import Layout
 from ravine.core.function import Function
@@ -107,7 +108,7 @@ class Objective(Oracles):
     def hessian(self, x: Any) -> jax.Array:
         """∇²f(x), n×n; x is a vector."""
         count("h")
-        return jax.hessian(self._value)(x)
+        return hessian(self._value, x)
 
 
 def as_precise(value: jax.Array, x: Any) -> jax.Array:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
+from ravine.core.program import equations
 
 TREE = {"a": np.array([0.5, -1.0]), "b": np.array(2.0)}
 
@@ -86,3 +87,17 @@ def test_chords_below_the_graph(function, convex):
     if not convex:
         middle = 0.5 * (found.x + found.y)
         assert function(middle) > 0.5 * (function(found.x) + function(found.y))
+
+
+def test_a_hessian_of_a_function_with_large_arrays_makes_none_that_is_n_times_as_large():
+    """Column by column it stays in the cache; the numbers are those of all columns at once."""
+    data = jnp.linspace(0.1, 1, 30_000)
+
+    def f(x):
+        return jnp.sum((jnp.sin(x[:, None] * data[None]).sum(0) - data) ** 2)
+
+    x = jnp.linspace(-1, 1, 12)
+    program = jax.make_jaxpr(lambda x: rv.hessian(f, x))(x)
+    sizes = [np.prod(v.aval.shape) for eqn in equations(program) for v in eqn.outvars]
+    assert max(sizes) == 12 * 30_000
+    np.testing.assert_allclose(rv.hessian(f, x), jax.hessian(f)(x), rtol=1e-9)
