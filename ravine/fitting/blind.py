@@ -37,7 +37,7 @@ def blind(result: Result, problem: LeastSquares) -> str:
     J = np.asarray(_jacobian(problem, x))[:, free] if J is None else J
     D = np.linalg.norm(J, axis=0)
     D = np.where(D > 0, D, 1)
-    _, Vt, dark = decomposed(J / D, np)
+    _, Vt, dark = decomposed(J / D, m, np)
     rank, most = int(np.sum(~dark)), min(m, n)
     if rank == most:  # with fewer residuals than parameters `why` has the number
         return ""

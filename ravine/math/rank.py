@@ -11,16 +11,17 @@ import jax.numpy as jnp
 from jax.lax import cond
 
 
-def decomposed(J: Any, xp: Any = jnp) -> tuple[Any, Any, Any]:
+def decomposed(J: Any, rows: int = 0, xp: Any = jnp) -> tuple[Any, Any, Any]:
     """Singular values of J, m×n, as many as columns; all right singular vectors as rows; and which of them J does not see.
 
     Args:
+        rows: of the matrix whose triangle J is, if it is one: m, for what is rounding.
         xp: `jax.numpy`, or `numpy`, which compiles nothing.
     """
     m, n = J.shape
     _, s, Vt = xp.linalg.svd(J, full_matrices=m < n)
     s = s if m >= n else xp.pad(s, (0, n - m))
-    return s, Vt, s <= max(m, n) * xp.finfo(J.dtype).eps * s[0]
+    return s, Vt, s <= max(m, n, rows) * xp.finfo(J.dtype).eps * s[0]
 
 
 def unseen(J: Any, H: Any) -> tuple[Any, Any]:

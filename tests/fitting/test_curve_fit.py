@@ -331,6 +331,13 @@ def test_blind_directions_are_named_whatever_was_factorised(linear):
     assert "nothing is known" not in full.message
 
 
+@pytest.mark.parametrize("m", [10, 100_000])
+def test_blind_directions_are_named_however_many_residuals_there_are(m):
+    t = np.linspace(0.0, 4.0, m)
+    r = rv.least_squares(lambda x: (x[0] + 3 * x[1]) * jnp.exp(-x[2] * t) + 0.7 * x[3] - 2 * np.exp(-t) - 1, np.full(4, 0.5))
+    assert "rank 3 of 4: nothing is known about x[0] - 0.333 x[1]" in r.message
+
+
 def test_residuals_that_depend_on_each_other_are_told_where_they_are_fewer_than_parameters():
     def residual(x):
         return jnp.stack([x[0] + x[1] + x[2] - 1, 2 * (x[0] + x[1] + x[2]) - 3])
