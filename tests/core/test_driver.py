@@ -174,3 +174,23 @@ class Refusing(Outer):
 def test_a_method_that_only_rejects_is_stalled():
     r = rv.minimize(quartic, START, method=Refusing(), stop=rv.MaxSteps(10))
     assert (r.status.name, r.nit) == ("STALLED", 0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "clocked", "ends"), [(200, False, [200]), (500, False, [167, 334, 500]), (200, True, [67, 134, 200])]
+)
+def test_boundaries_come_by_the_pace_in_equal_parts_and_oftener_where_the_clock_is_watched(monkeypatch, steps, clocked, ends):
+    class Known(dict):
+        """A pace of 172 steps between two boundaries, or 69, whatever was measured."""
+
+        def __contains__(self, name):
+            return True
+
+        def __getitem__(self, name):
+            return driver.SECONDS_BETWEEN_BOUNDARIES / 172
+
+    monkeypatch.setattr(driver, "_pace", Known())
+    problem, method = Objective(Function(quartic)), Descent(rv.Adam(0.1))
+    stop = rv.MaxSteps(steps) | rv.MaxSeconds(1e6) if clocked else rv.MaxSteps(steps)
+    boundaries = driver.drive(method, lambda k: (problem, steps - k), START, stop)
+    assert [int(c.k) for c in boundaries] == ends
