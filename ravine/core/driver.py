@@ -31,7 +31,7 @@ from ravine.core.stop import Stop, View, first
 from ravine.core.tracing import is_traced
 
 SECONDS_BETWEEN_BOUNDARIES, CLOCKED = 0.5, 0.2
-"""The latter where a budget of seconds is watched. A boundary takes 1 to 2 ms: `python benchmarks/driver.py loop`."""
+"""The latter where a budget of seconds is watched. What a boundary costs: `docs/first_order.md`, on `train` beside a bare loop."""
 HISTORY_ROWS = 512
 TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ravine.core.columns import hessian
 from ravine.core.convolutions import in_fast_order
 from ravine.core.flat import Layout
-from ravine.core.function import Function
+from ravine.core.function import Function, traced_shape
 from ravine.core.pytree import Record, part, static, widest
 from ravine.core.work import count
 
@@ -166,8 +164,7 @@ class LeastSquares(Oracles):
 
     def shape(self, x: Any) -> Any:
         """Shape and dtype of r(x); the function is traced for it once."""
-        leaves, structure = jax.tree.flatten((self, x))
-        return _residual_shape(structure, tuple(map(_form, leaves)))
+        return traced_shape(_residual_of, self, x)
 
     def sizes(self, x: Any) -> tuple[int, int]:
         """m and n: the numbers of residuals and of parameters."""
@@ -359,16 +356,8 @@ class LinearSystem(Oracles):
         return self.b - self.product(x)
 
 
-def _form(v: Any) -> tuple[Any, Any]:
-    """Shape and dtype; `jnp.result_type` would take a tenth of the time of a small fit."""
-    dtype = getattr(v, "dtype", None)
-    return np.shape(v), jnp.result_type(v) if dtype is None else jax.dtypes.canonicalize_dtype(dtype, allow_extended_dtype=True)
-
-
-@functools.lru_cache(maxsize=256)
-def _residual_shape(structure: Any, leaves: tuple[tuple[Any, Any], ...]) -> Any:
-    problem, x = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*v) for v in leaves])
-    return jax.eval_shape(lambda problem, x: problem._residual(x), problem, x)
+def _residual_of(problem: LeastSquares, x: Any) -> jax.Array:
+    return problem._residual(x)
 
 
 class Training(Oracles):

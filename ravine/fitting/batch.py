@@ -126,12 +126,11 @@ def least_squares_batch(
     lower, upper = _box(bounds, layout, packed)
     fun, numbers = hoisted(fun, jax.tree.map(lambda v: v[0], x0), *lane)
     args, axes, lane = (*args, *numbers), (*axes, *(None for _ in numbers)), (*lane, *numbers)
-    given = problem = LeastSquares(fun, (), layout, lower, upper, loss=as_loss(loss, f_scale))
-    traced = is_traced(problem, args, packed)
-    data = args
-    if traced:
-        problem, args, packed = jax.tree.map(jax.lax.stop_gradient, (problem, args, packed))
-    m = LeastSquares(problem.fun, lane, layout).shape(packed[0]).size
+    problem = LeastSquares(fun, (), layout, lower, upper, loss=as_loss(loss, f_scale))
+    settled, data, starts = problem, args, packed
+    if traced := is_traced(problem, args, packed):
+        settled, data, starts = jax.tree.map(jax.lax.stop_gradient, (problem, args, packed))
+    m = LeastSquares(fun, lane, layout).shape(packed[0]).size
     a_lane = max(1, m * (layout.size + 2) * packed.dtype.itemsize)  # bytes of its residuals and Jacobian
     width = width or in_cache(a_lane, 32, B, CACHE_BYTES)
     dtype = packed.dtype
@@ -140,15 +139,15 @@ def least_squares_batch(
 
     def part(rows: Any, ready: Callable[[], None]) -> Any:
         x0, lower, upper, mine = rows
-        box = substitute(problem, lower=lower, upper=upper)
-        own = tuple(a if axis is None else b for a, b, axis in zip(args, mine, axes, strict=True))
+        box = substitute(settled, lower=lower, upper=upper)
+        own = tuple(a if axis is None else b for a, b, axis in zip(data, mine, axes, strict=True))
         out = fit(box, x0, own, goal, np.int32(max_steps), np.asarray(damping, dtype), axes, width, quick=quick)
         ready()
         return jax.block_until_ready(out)
 
-    by_lane = tuple(None if axis is None else a for a, axis in zip(args, axes, strict=True))
-    out = side_by_side(part, (packed, problem.lower, problem.upper, by_lane), max(4 * width, PART_BYTES // a_lane))
-    x, f = _with_derivatives(out.x, given, data, axes) if traced else (out.x, out.f)
+    by_lane = tuple(None if axis is None else a for a, axis in zip(data, axes, strict=True))
+    out = side_by_side(part, (starts, settled.lower, settled.upper, by_lane), max(4 * width, PART_BYTES // a_lane))
+    x, f = _with_derivatives(out.x, problem, args, axes) if traced else (out.x, out.f)
     x = x if packed is x0 or np.ndim(x0) == 2 else jax.vmap(layout.unpack)(x)
     return BatchFit(x, f, out.status, out.nit, out.optimality)
 

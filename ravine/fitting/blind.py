@@ -35,17 +35,15 @@ def blind(result: Result, problem: LeastSquares) -> str:
     if J is None and m * x.size > ENTRIES:
         return ""
     J = np.asarray(_jacobian(problem, x))[:, free] if J is None else J
-    D = np.linalg.norm(J, axis=0)
-    D = np.where(D > 0, D, 1)
-    _, Vt, dark = decomposed(J / D, m, np)
+    D, _, Vt, dark = decomposed(J, m, np)
     rank, most = int(np.sum(~dark)), min(m, n)
     if rank == most:  # with fewer residuals than parameters `why` has the number
         return ""
     names = tuple(np.asarray(parameter_names(result.x))[free])
     unseen = [in_words(v / D, names) for v in Vt[dark]]
-    more = f" and {len(unseen) - NAMED} more directions" if len(unseen) > NAMED else ""
+    more = f"; and {len(unseen) - NAMED} more directions" if len(unseen) > NAMED else ""
     what = f"{n}" if m >= n else f"{m}, the number of residuals"
-    return f"The Jacobian has rank {rank} of {what}: nothing is known about {', '.join(unseen[:NAMED])}{more}."
+    return f"The Jacobian has rank {rank} of {what}: nothing is known about {'; '.join(unseen[:NAMED])}{more}."
 
 
 @jax.jit

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from ravine.math.rank import unseen
-from ravine.methods.least_squares.linear_step import free, lengths
+from ravine.methods.least_squares.linear_step import free
 
 
 @jax.custom_jvp
@@ -50,9 +50,8 @@ def _moved(problem: Any, x: Any, change: Any) -> Any:
 
 def _solve(H: Any, J: Any, b: Any) -> Any:
     """p with H p = b, from the directions that H or J tell; H is the Hessian of ½‖r‖², J the Jacobian of r."""
-    D = lengths(jnp.sum(J * J, axis=0))
-    V, blind = unseen(J / D[None], H / (D[:, None] * D[None]))
-    V = jnp.where(blind[None], 0, V / D[:, None])
+    V, blind = unseen(J, H)
+    V = jnp.where(blind[None], 0, V)
     return V @ jnp.linalg.solve(V.T @ H @ V + jnp.diag(blind.astype(b.dtype)), V.T @ b)
 
 

@@ -28,9 +28,10 @@ from ravine.core.problem import LeastSquares
 from ravine.core.pytree import select, substitute
 from ravine.core.status import Status
 from ravine.math.damped import least
+from ravine.math.rank import lengths
 from ravine.math.small_dense import solve_spd
 from ravine.methods.least_squares.damping import judged, tiny, verdict, within
-from ravine.methods.least_squares.linear_step import Local, free, lengths
+from ravine.methods.least_squares.linear_step import Local, free
 from ravine.steps.damping import Nielsen, Trial
 
 

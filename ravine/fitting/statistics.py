@@ -23,7 +23,6 @@ from ravine.core.pytree import Record, part, substitute
 from ravine.core.result import Result
 from ravine.math.loss import Loss, SoftmaxCrossEntropy
 from ravine.math.rank import decomposed
-from ravine.methods.least_squares.linear_step import lengths
 
 PARTS = 8
 
@@ -37,14 +36,13 @@ class Fitted(Record):
 
 @jax.jit
 def decompose(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
-    """f, r, the lengths of J's columns, and what is made of J with columns of length 1 by `decomposed`."""
+    """f, r, and what is made of J by `decomposed`."""
     loss = problem.loss
     if isinstance(loss, Loss):  # as in SciPy: what has no curvature says nothing about the parameters
         problem = substitute(problem, loss=substitute(loss, least=0.0))
     f, _, J = problem.jacobian(x)
     r = problem.residual(x)  # not the corrected one, which is large where a robust loss has no curvature
-    D = lengths(jnp.sum(J * J, axis=0))
-    return f, r, D, *decomposed(J / D[None])
+    return f, r, *decomposed(J)
 
 
 @jax.jit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.function import Function
+from ravine.core.function import Function, traced_shape
 from ravine.core.problem import number
 from ravine.core.pytree import Record, part, static
 
@@ -51,8 +50,7 @@ def of_arrays(fun: Callable[..., Any], constants: Any) -> Function:
 def check_loss(loss: Function, params: Any, batch: Any, what: str = "a batch") -> None:
     """Traces the loss once on these shapes, so that what is wrong is said in a sentence before anything compiles."""
     try:
-        leaves, structure = jax.tree.flatten((loss, params, batch))
-        value = _made(structure, tuple((jnp.shape(v), jnp.result_type(v)) for v in leaves))
+        value = traced_shape(_call, loss, params, batch)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         shapes = jax.tree.map(lambda v: f"{v.dtype}{list(v.shape)}", batch)
         why = str(error).strip().split("\n")[0]
@@ -61,12 +59,6 @@ def check_loss(loss: Function, params: Any, batch: Any, what: str = "a batch") -
         raise ValueError(f"loss must return a scalar, the mean over the batch, got {jax.tree.map(jnp.shape, value)}: average it")
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise TypeError(f"loss must return a floating-point number, got dtype {value.dtype}")
-
-
-@functools.lru_cache(maxsize=256)
-def _made(structure: Any, leaves: tuple[tuple[Any, Any], ...]) -> Any:
-    """Shape and dtype of the loss, traced once for arguments of this structure."""
-    return jax.eval_shape(_call, *jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*v) for v in leaves]))
 
 
 def _call(fun: Function, params: Any, batch: Any) -> Any:

@@ -22,7 +22,8 @@ from ravine.core.pytree import select
 from ravine.core.section import section
 from ravine.core.status import Status
 from ravine.math.damped import Solution
-from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
+from ravine.math.rank import lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local
 from ravine.steps.damping import Damping, Trial
 
 # A step that changes every parameter by fewer rounding errors than these is none.

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 
 from ravine.core.problem import LeastSquares
 from ravine.core.pytree import part
+from ravine.math.rank import lengths
 from ravine.methods.least_squares.auto_step import AutoStep
 from ravine.methods.least_squares.damping import Damped, State
-from ravine.methods.least_squares.linear_step import LinearStep, lengths
+from ravine.methods.least_squares.linear_step import LinearStep
 from ravine.steps.damping import Damping, TrustRadius
 
 

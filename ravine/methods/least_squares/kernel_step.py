@@ -18,8 +18,9 @@ import numpy as np
 from ravine.core.problem import LeastSquares
 from ravine.core.work import count
 from ravine.math.damped import Solution, dual_solution, kernel_solve
+from ravine.math.rank import lengths
 from ravine.methods.least_squares.gram import Network, grams, network
-from ravine.methods.least_squares.linear_step import LinearStep, Local, lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local
 
 
 class KernelStep(LinearStep):

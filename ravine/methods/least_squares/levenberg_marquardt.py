@@ -20,9 +20,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from ravine.core.pytree import part
+from ravine.math.rank import lengths
 from ravine.methods.least_squares.auto_step import AutoStep
 from ravine.methods.least_squares.damping import Damped
-from ravine.methods.least_squares.linear_step import LinearStep, lengths
+from ravine.methods.least_squares.linear_step import LinearStep
 from ravine.steps.damping import Damping, TrustRadius
 
 

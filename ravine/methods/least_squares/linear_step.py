@@ -18,6 +18,7 @@ from ravine.core.pytree import Record
 from ravine.core.work import count
 from ravine.math import damped
 from ravine.math.damped import Solution
+from ravine.math.rank import lengths, root
 
 
 class Local(NamedTuple):
@@ -85,11 +86,6 @@ def free(problem: LeastSquares, x: Any, g: Any) -> Any:
     return None if held is None else jnp.where(held, 0, 1).astype(x.dtype)
 
 
-def lengths(squares: Any) -> Any:
-    """The lengths of J's columns; 1 for those that are zero."""
-    return jnp.where(squares > 0, jnp.sqrt(squares), 1)
-
-
 def _dense(problem: LeastSquares, x: Any) -> tuple[Any, ...]:
     f, r, J = problem.jacobian(x)
     squares, g = jnp.sum(J * J, axis=0), r @ J
@@ -153,12 +149,7 @@ class CholeskyStep(LinearStep):
         return p @ (local.J @ p)
 
     def seen(self, local: Local, free: np.ndarray) -> np.ndarray | None:
-        A = np.asarray(local.J)[np.ix_(free, free)]
-        D = np.asarray(lengths(np.diag(A)))
-        squares, V = np.linalg.eigh(A / np.outer(D, D))
-        # Singular values are squared in A: below the root of the rounding error nothing is told.
-        clear = squares[0] > len(D) * np.finfo(A.dtype).eps * squares[-1]
-        return np.sqrt(squares)[:, None] * V.T * D if clear else None
+        return root(np.asarray(local.J)[np.ix_(free, free)])
 
 
 class DualStep(LinearStep):

@@ -24,7 +24,8 @@ from ravine.core.problem import LeastSquares, LinearSystem
 from ravine.core.pytree import hyper, part, static
 from ravine.core.stop import MaxSteps, Optimality
 from ravine.math.damped import Solution, least
-from ravine.methods.least_squares.linear_step import LinearStep, Local, free, lengths
+from ravine.math.rank import lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local, free
 from ravine.methods.linear.cg import CG
 
 GAMMA, ALPHA = 0.9, 2.0  # γ and α

@@ -27,8 +27,9 @@ from ravine.core.work import count
 from ravine.math.damped import Solution, least
 from ravine.math.loss import Loss
 from ravine.math.pairing import LANES, Pairing, by_segment, lane_sums, total
+from ravine.math.rank import lengths
 from ravine.math.small_dense import UNROLLED, backwards, cholesky, forwards
-from ravine.methods.least_squares.linear_step import LinearStep, Local, free, lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local, free
 from ravine.methods.least_squares.pcg_step import Product
 from ravine.methods.linear.cg import CG
 

@@ -21,8 +21,9 @@ from ravine.core.pytree import part, static
 from ravine.core.work import count
 from ravine.math.colouring import colour, table
 from ravine.math.damped import Solution, least
+from ravine.math.rank import lengths
 from ravine.math.sparse import scipy_sparse
-from ravine.methods.least_squares.linear_step import LinearStep, Local, free, lengths
+from ravine.methods.least_squares.linear_step import LinearStep, Local, free
 
 
 class SparseStep(LinearStep):
