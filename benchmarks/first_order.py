@@ -34,7 +34,7 @@ from ravine.core.choice import as_method
 from ravine.core.flat import Layout
 from ravine.core.function import Function
 from ravine.core.problem import Training
-from ravine.core.rule import add, layout_for
+from ravine.core.rule import layout_for, stepped
 from ravine.core.stop import MaxSteps
 from ravine.problems.networks import MLP, cross_entropy
 
@@ -78,8 +78,7 @@ def stepper(transformation: Any, params: Any, grads: Any, prepare: Callable[[Any
     # Arguments in the order of the results: donated buffers are matched to results of the same shape in order, and a parameter
     # that is to be written where a moment was must be copied.
     def update(x: Any, s: Any, g: Any) -> Any:
-        u, s = transformation.update(prepare(g), s, x)
-        return add(x, u), s
+        return stepped(transformation, x, transformation.update(prepare(g), s, x))
 
     state = jax.jit(transformation.init)(params)
     began = time.perf_counter()

@@ -12,7 +12,7 @@ G = D = 0 at the start; D takes in Δ after Δ was made with the old D [1]. The 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 
@@ -38,6 +38,7 @@ class Adadelta(Rule):
         [3.0, 3.0]
     """
 
+    written_last: ClassVar[tuple[str, ...]] = ("D",)
     lr: float = step_size(1.0, 1e-2, 1e3)
     rho: float = hyper(0.9, 0.5, 0.999, valid="[0,1)", doc="decay ρ of both means")
     eps: float = hyper(1e-6, 1e-10, 1e-2, log=True, valid=">=0", doc="ε that starts the motion")
@@ -48,5 +49,6 @@ class Adadelta(Rule):
     def move(self, g: Any, s: State, x: Any, t: Any) -> tuple[Any, State]:
         G = self.rho * s.G + (1 - self.rho) * g**2
         delta = -jnp.sqrt(s.D + self.eps) / jnp.sqrt(G + self.eps) * g
-        D = self.rho * s.D + (1 - self.rho) * delta**2
+        # Δ² without its roots: XLA computes a root once and keeps it for all who read it, two arrays more in memory.
+        D = self.rho * s.D + (1 - self.rho) * (s.D + self.eps) / (G + self.eps) * g**2
         return self.lr * delta, State(G, D)

@@ -37,6 +37,7 @@ class Lion(Rule):
     """
 
     needs_params: ClassVar[bool] = True
+    written_last: ClassVar[tuple[str, ...]] = ("m",)
     lr: float = step_size(1e-4, 1e-6, 0.1)
     b1: float = hyper(0.9, 0.0, 0.99, valid="[0,1)", doc="weight β₁ of the mean in the step")
     b2: float = hyper(0.99, 0.9, 0.9999, valid="[0,1)", doc="decay β₂ of the mean")
