@@ -38,7 +38,7 @@ RESULTS = Path(__file__).parent / "cutest_results.jsonl"
 PEERS_RECORDED = (
     Path(__file__).parent / "cutest_peers.jsonl"
 )  # slow to run: SciPy 1.17, optimistix 0.1.0, jaxopt 0.8.5, optax 0.2.8
-STEPS = 10_000
+STEPS = {"small": 10_000, "large": 10**6, "bounded": 10_000}  # of many variables, the time decides
 SECONDS = 60.0  # of a run, compilation apart where the solver can be asked to stop; see --cap
 
 
@@ -55,8 +55,8 @@ def problems(which):
 class Setup:
     """A problem as flat vectors, with its function compiled once for all solvers that call it from Python."""
 
-    def __init__(self, problem, dtype):
-        self.problem, self.dtype, self.truth, self.first = problem, dtype, None, None
+    def __init__(self, problem, dtype, steps):
+        self.problem, self.dtype, self.steps, self.truth, self.first = problem, dtype, steps, None, None
         leaves = jax.tree.leaves(problem.y0)
         self.treedef = jax.tree.structure(problem.y0)
         self.shapes = [np.shape(v) for v in leaves]
@@ -95,7 +95,7 @@ class Setup:
         saddle, if `curvature` is wanted."""
         with jax.enable_x64(True):
             if self.truth is None:
-                self.truth = Setup(self.problem, np.float64) if self.dtype != np.float64 else self
+                self.truth = Setup(self.problem, np.float64, self.steps) if self.dtype != np.float64 else self
             truth = self.truth
             x = np.asarray(x, np.float64)
             f, size = truth.projected(x)
@@ -114,7 +114,8 @@ class Setup:
         """f and the largest component of the projected gradient."""
         f, g = map(np.asarray, self.value_and_grad(x))
         if self.bounds is not None:
-            g = x - np.clip(x - g, *self.bounds)
+            lower, upper = self.bounds
+            g = np.clip(g, x - upper, x - lower)  # x − P(x − g), without its rounding
         return float(f), float(np.max(np.abs(g)))
 
     def steepest_at_start(self):
@@ -148,7 +149,7 @@ def _stop(setup):
     import ravine as rv
     from ravine.core.run import default_tolerance
 
-    return rv.Optimality(default_tolerance(setup.dtype)) | rv.MaxSteps(STEPS) | rv.MaxSeconds(SECONDS)
+    return rv.Optimality(default_tolerance(setup.dtype)) | rv.MaxSteps(setup.steps) | rv.MaxSeconds(SECONDS)
 
 
 def scipy(method):
@@ -170,10 +171,10 @@ def scipy(method):
             more["hess"] = lambda x: np.asarray(setup.hessian(x.astype(setup.dtype)), np.float64)
         if method == "trust-ncg":
             more["hessp"] = lambda x, v: np.asarray(setup.hvp(x.astype(setup.dtype), v.astype(setup.dtype)), np.float64)
-        options = {"maxiter": STEPS}
-        options |= {"gtol": 1e-8} if method != "L-BFGS-B" else {"ftol": 0.0, "gtol": 1e-8, "maxfun": 10 * STEPS}
+        options = {"maxiter": setup.steps}
+        options |= {"gtol": 1e-8} if method != "L-BFGS-B" else {"ftol": 0.0, "gtol": 1e-8, "maxfun": 10 * setup.steps}
         if method == "TNC":
-            options = {"maxfun": 10 * STEPS, "gtol": 1e-8}
+            options = {"maxfun": 10 * setup.steps, "gtol": 1e-8}
         if method == "trust-constr":
             options = {"maxiter": 1000, "gtol": 1e-8}
         bounds = None
@@ -205,7 +206,9 @@ def optimistix(name):
         import optimistix
 
         solver = getattr(optimistix, name)(rtol=1e-8, atol=1e-8)
-        r = optimistix.minimise(lambda x, _: setup.f(x), solver, jax.numpy.asarray(setup.x0), max_steps=2 * STEPS, throw=False)
+        r = optimistix.minimise(
+            lambda x, _: setup.f(x), solver, jax.numpy.asarray(setup.x0), max_steps=2 * setup.steps, throw=False
+        )
         good = bool(r.result == optimistix.RESULTS.successful)
         return {
             "x": np.asarray(r.value),
@@ -223,7 +226,7 @@ def jaxopt(name):
     def solve(setup):
         import jaxopt
 
-        solver = getattr(jaxopt, name)(fun=setup.f, maxiter=STEPS, tol=1e-8)
+        solver = getattr(jaxopt, name)(fun=setup.f, maxiter=setup.steps, tol=1e-8)
         x, state = solver.run(jax.numpy.asarray(setup.x0), **({"bounds": setup.bounds} if setup.bounds else {}))
         good = bool(state.error <= 1e-8)
         return {"x": np.asarray(x), "success": good, "status": "", "nit": int(state.iter_num), "nfev": -1, "note": ""}
@@ -242,7 +245,7 @@ def optax_lbfgs(setup):
         def go(carry):
             _, state = carry
             k, g = optax.tree_utils.tree_get(state, "count"), optax.tree_utils.tree_get(state, "grad")
-            return (k == 0) | ((k < STEPS) & (jax.numpy.max(jax.numpy.abs(g)) > 1e-8))
+            return (k == 0) | ((k < setup.steps) & (jax.numpy.max(jax.numpy.abs(g)) > 1e-8))
 
         def body(carry):
             x, state = carry
@@ -338,7 +341,7 @@ def run(a):
         if not todo or (a.only and name not in a.only.split(",")) or name in a.skip.split(","):
             continue
         jax.clear_caches()  # hundreds of compiled programs exhaust the memory maps that a process may have
-        setup = Setup(problem, dtype)
+        setup = Setup(problem, dtype, STEPS[a.set])
         for solver in todo:
             if time.perf_counter() - began > a.seconds:
                 print("stopped by --seconds; run again to go on")

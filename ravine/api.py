@@ -136,7 +136,7 @@ def minimize_batch(
         Under `jit` and `grad` it is that of `jax.vmap(minimize)`: differentiable, and the slowest problem keeps the others.
 
     Raises:
-        ValueError: first axes that differ.
+        ValueError: first axes that differ, or no problem at all.
 
     Example:
         >>> import jax.numpy as jnp, ravine as rv
@@ -147,6 +147,8 @@ def minimize_batch(
     """
     fun, x0s, args = Function(fun), as_arrays(x0s), args_as_tuple(args)
     n = lanes((x0s, args), "x0s and args")
+    if n == 0:
+        raise ValueError("x0s has no problem in it: its first axis is 0 long")
     one = jax.tree.map(lambda v: v[0], x0s)
     layout = Layout.vector(one)
     box = as_bounds(bounds, one)

@@ -53,9 +53,11 @@ def sides(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any]:
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         return bounds.lb, bounds.ub
     if _are_pairs(bounds, x0, fit):
-        lower = np.array([-np.inf if low is None else low for low, _ in bounds], np.float64)
-        upper = np.array([np.inf if high is None else high for _, high in bounds], np.float64)
-        return lower, upper
+        lower = [-np.inf if low is None else low for low, _ in bounds]
+        upper = [np.inf if high is None else high for _, high in bounds]
+        if any(isinstance(v, jax.core.Tracer) for v in lower + upper):
+            return tuple(jnp.stack([jnp.asarray(v, x0.dtype) for v in side]) for side in (lower, upper))  # type: ignore[return-value]
+        return np.array(lower, np.float64), np.array(upper, np.float64)
     if isinstance(bounds, tuple | list) and len(bounds) == 2:
         return bounds[0], bounds[1]
     raise ValueError(
@@ -89,7 +91,7 @@ def like(bound: Any, missing: float, x0: Any, side: str) -> Any:
         return jax.tree.map(lambda v: np.full(np.shape(v), bound, v.dtype), x0)
     treedef: Any = jax.tree.structure(x0)
     leaves, found = jax.tree.flatten(bound, is_leaf=lambda v: v is None or (isinstance(v, tuple | list) and hasattr(x0, "shape")))
-    if found != treedef and not (len(leaves) == 1 and treedef.num_leaves == 1):
+    if found != treedef and not (len(leaves) == 1 and leaves[0] is bound and treedef.num_leaves == 1):
         raise ValueError(f"the {side} bounds do not match x0: expected {_describe(x0)}, got {found}")
 
     def one(b: Any, v: Any) -> Any:
@@ -123,6 +125,12 @@ def inside(x0: Any, bounds: tuple[Any, Any]) -> Any:
         if outside:
             warn(f"x0 is outside the bounds in {outside} of its elements; it was projected onto them")
     return projected
+
+
+def crossed(lower: Any, upper: Any) -> Any:
+    """Whether a lower bound is above its upper one, or is none: for bounds that JAX traces, which only a status can refuse."""
+    sides = zip(jax.tree.leaves(lower), jax.tree.leaves(upper), strict=True)
+    return ~jnp.all(jnp.stack([jnp.all(a <= b) for a, b in sides]))
 
 
 def require_bounds(method: Method) -> None:

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core import columns
+from ravine.core.choice import args_as_tuple
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.problem import Objective
 from ravine.core.run import as_key
 
 
@@ -23,7 +25,7 @@ def gradient(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> Any
         >>> rv.gradient(lambda x: x[0] ** 2 + 3 * x[1], jnp.array([2.0, 1.0])).tolist()
         [4.0, 3.0]
     """
-    return jax.grad(Function(fun))(_arrays(x), *args)
+    return jax.grad(_scalar(fun, args))(_arrays(x))
 
 
 def jacobian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax.Array:
@@ -36,7 +38,7 @@ def jacobian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax
         >>> rv.jacobian(lambda x: jnp.array([x[0] * x[1], x[1]]), jnp.array([2.0, 3.0])).tolist()
         [[3.0, 2.0], [0.0, 1.0]]
     """
-    flat, layout = _flat(x)
+    (flat, layout), args = _flat(x), args_as_tuple(args)
 
     def vector(v: Any) -> Any:
         return jnp.concatenate([jnp.ravel(r) for r in jax.tree.leaves(fun(layout.unpack(v), *args))])
@@ -53,8 +55,8 @@ def hessian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax.
         >>> rv.hessian(lambda x: x[0] ** 2 * x[1], jnp.array([1.0, 3.0])).tolist()
         [[6.0, 2.0], [2.0, 0.0]]
     """
-    flat, layout = _flat(x)
-    return columns.hessian(lambda v: fun(layout.unpack(v), *args), flat)
+    (flat, layout), f = _flat(x), _scalar(fun, args)
+    return columns.hessian(lambda v: f(layout.unpack(v)), flat)
 
 
 def hvp(fun: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...] = ()) -> Any:
@@ -65,7 +67,12 @@ def hvp(fun: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...] = ()) -> 
         >>> rv.hvp(lambda x: x[0] ** 2 * x[1], jnp.array([1.0, 3.0]), jnp.array([1.0, 0.0])).tolist()
         [6.0, 2.0]
     """
-    return jax.jvp(jax.grad(lambda x: fun(x, *args)), (_arrays(x),), (_arrays(v),))[1]
+    return jax.jvp(jax.grad(_scalar(fun, args)), (_arrays(x),), (_arrays(v),))[1]
+
+
+def _scalar(fun: Any, args: Any) -> Callable[[Any], Any]:
+    """f(x, *args) as a function of x, which must be a number; one further argument may stand alone, as in `minimize`."""
+    return Objective(Function(fun), args_as_tuple(args))._value_of_tree
 
 
 def _arrays(x: Any) -> Any:
@@ -122,8 +129,8 @@ def taylor(fun: Callable[..., Any], a: Any, args: tuple[Any, ...] = (), order: i
     """
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order}")
-    flat, layout = _flat(a)
-    f, g = jax.value_and_grad(lambda v: fun(layout.unpack(v), *args))(flat)
+    (flat, layout), value = _flat(a), _scalar(fun, args)
+    f, g = jax.value_and_grad(lambda v: value(layout.unpack(v)))(flat)
     return Taylor(flat, f, g, hessian(fun, a, args) if order == 2 else None, layout)
 
 
@@ -132,7 +139,8 @@ class DerivativeCheck(NamedTuple):
 
     Attributes:
         ok: whether all agree as well as the precision allows.
-        error: the largest difference of a derivative, relative to max(1, |∇f|∞); `tolerance`: what is allowed.
+        error: the largest difference of a derivative beyond what the rounding of f explains, relative to max(1, |∇f|∞);
+            `tolerance`: what is allowed.
         worst: the parameter whose derivative differs most, as "x['w'][2]", and there `autodiff` and `difference`.
     """
 
@@ -160,7 +168,7 @@ def check_derivatives(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = (
         >>> bool(rv.check_derivatives(lambda x: jnp.sum(jnp.sin(x)), jnp.array([0.3, 1.0])))
         True
     """
-    flat, layout = _flat(x)
+    (flat, layout), args = _flat(x), args_as_tuple(args)
     eps = float(jnp.finfo(flat.dtype).eps)
     tol = 100 * eps ** (2 / 3) if tol is None else tol
 
@@ -171,15 +179,16 @@ def check_derivatives(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = (
 
     g = np.asarray(jax.grad(scalar)(flat), np.float64)
     f = jax.jit(scalar)
-    differences = np.empty(flat.size)
+    differences, noise = np.empty(flat.size), np.empty(flat.size)
+    rounding = 4 * eps * abs(float(f(flat)))
     point = np.asarray(flat)
     for i in range(flat.size):
         h = eps ** (1 / 3) * max(1.0, abs(float(point[i])))
         up, down = point.copy(), point.copy()
         up[i], down[i] = point[i] + h, point[i] - h
-        differences[i] = (float(f(up)) - float(f(down))) / (float(up[i]) - float(down[i]))
-    scale = max(1.0, float(np.max(np.abs(g))), abs(float(f(flat))) * 1e-3)
-    off = np.abs(differences - g) / scale
+        width = float(up[i]) - float(down[i])
+        differences[i], noise[i] = (float(f(up)) - float(f(down))) / width, rounding / width
+    off = np.maximum(np.abs(differences - g) - noise, 0) / max(1.0, float(np.max(np.abs(g))))
     off = np.where(np.isfinite(off), off, np.inf)
     i = int(np.argmax(off))
     return DerivativeCheck(bool(off[i] <= tol), float(off[i]), tol, _name(layout, i), float(g[i]), float(differences[i]))
@@ -200,7 +209,8 @@ class Convexity(NamedTuple):
     """Whether a chord below the graph was found: f(m) > ½ (f(x) + f(y)) at the middle m of x and y, by `gap`.
 
     Attributes:
-        convex: False with a counter-example `x`, `y`; True says no more than that none was found in `tried` chords.
+        convex: False with a counter-example `x`, `y`; True says no more than that none was found in `tried` chords, those on which
+            f is finite.
     """
 
     convex: bool
@@ -214,6 +224,8 @@ class Convexity(NamedTuple):
 
     def __str__(self) -> str:
         if self.convex:
+            if not self.tried:
+                return "nothing is known: f is not finite on any chord that was tried"
             return f"no chord below the graph found in {self.tried} (this is no proof)"
         return f"not convex: the chord from x = {self.x} to y = {self.y} lies below the graph by {self.gap:.3g}"
 
@@ -227,6 +239,9 @@ def is_convex(fun: Callable[[Any], Any], box: Any, key: Any, chords: int = 1000)
         key: a seed or a `jax.random.key`.
         chords: how many are tried, of all lengths.
 
+    Raises:
+        ValueError: a box that is not finite, is crossed or is no pair; a function that is not scalar.
+
     Example:
         >>> import jax, jax.numpy as jnp, ravine as rv
         >>> box = (-2 * jnp.ones(2), 2 * jnp.ones(2))
@@ -235,17 +250,22 @@ def is_convex(fun: Callable[[Any], Any], box: Any, key: Any, chords: int = 1000)
         >>> bool(rv.is_convex(lambda x: jnp.sum(x**4 - x**2), box, jax.random.key(0)))
         False
     """
+    if not isinstance(box, tuple | list) or len(box) != 2:
+        raise ValueError("box must be (lower, upper), two trees like x between which points are drawn")
     low, layout = _flat(box[0])
     high = layout.pack(as_arrays(box[1]))
+    if not bool(jnp.all((low <= high) & jnp.isfinite(low) & jnp.isfinite(high))):
+        raise ValueError(f"box must be finite, lower ≤ upper, got {box[0]} and {box[1]}")
+    value = _scalar(fun, ())
     where, other, length = jax.random.split(as_key(key), 3)
     x = low[None] + (high - low)[None] * jax.random.uniform(where, (chords, low.size), low.dtype)
     y = low[None] + (high - low)[None] * jax.random.uniform(other, (chords, low.size), low.dtype)
     # Lengths over three decades: a short chord sees a dent that a long one passes over.
     y = x + (y - x) * 10.0 ** jax.random.uniform(length, (chords, 1), low.dtype, -3.0, 0.0)
-    f = jax.vmap(lambda v: jnp.asarray(fun(layout.unpack(v))))
+    f = jax.vmap(lambda v: value(layout.unpack(v)))
     fx, fy, fm = f(x), f(y), f(0.5 * (x + y))
     finite = jnp.isfinite(fx + fy + fm)
     rounding = 8 * jnp.finfo(fx.dtype).eps * jnp.max(jnp.where(finite, jnp.abs(fx) + jnp.abs(fy) + jnp.abs(fm), 0))
     gap = jnp.where(finite, fm - 0.5 * (fx + fy) - rounding, -jnp.inf)
     i = int(jnp.argmax(gap))
-    return Convexity(bool(gap[i] <= 0), chords, float(gap[i]), layout.unpack(x[i]), layout.unpack(y[i]))
+    return Convexity(bool(gap[i] <= 0), int(finite.sum()), float(gap[i]), layout.unpack(x[i]), layout.unpack(y[i]))

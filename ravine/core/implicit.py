@@ -5,6 +5,8 @@
 F is the gradient; for an element at a bound it is its distance to the bound, so that a solution moves with the bound that holds it.
 θ is all that the problem depends on: `args`, bounds, and arrays that the user's function closes over. Forward and reverse mode.
 
+Where ∂F/∂x is singular to rounding, in a straight valley, the solution is one of many: it moves to the nearest of the new ones.
+
 [1] M. Blondel et al., "Efficient and modular implicit differentiation", NeurIPS 35 (2022).
 """
 
@@ -86,12 +88,12 @@ def _from_float(v: Any, kind: Any) -> Any:
 
 def _held(x: Any, g: Any, low: Any, high: Any) -> Any:
     """The gradient where x is free, the distance to the bound where −g pushes against it."""
-    to = lax.stop_gradient(x - g)
-    return jnp.where(to < low, x - low, jnp.where(to > high, x - high, g))
+    down = lax.stop_gradient(g)
+    return jnp.where(down > lax.stop_gradient(x - low), x - low, jnp.where(down < lax.stop_gradient(x - high), x - high, g))
 
 
 def _solve_tangents(product: Callable[[Any], Any], y: Any) -> Any:
-    """v with (∂F/∂x) v = y: dense for few parameters, by BiCGStab for many."""
+    """v with (∂F/∂x) v = y, the shortest where there are many: dense for few parameters, by BiCGStab for many."""
     flat, unravel = ravel_pytree(y)
 
     def mv(v: Any) -> Any:
@@ -99,9 +101,24 @@ def _solve_tangents(product: Callable[[Any], Any], y: Any) -> Any:
 
     if flat.size <= DENSE_UP_TO:
         A = jax.vmap(mv, out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
-        return unravel(jnp.linalg.solve(A, flat))
+        return unravel(_shortest(A, flat))
 
     def iterate(mv: Any, b: Any) -> Any:
         return jax.scipy.sparse.linalg.bicgstab(mv, b, tol=10 * float(jnp.finfo(b.dtype).eps))[0]
 
     return unravel(lax.custom_linear_solve(mv, flat, iterate, iterate))
+
+
+def _shortest(A: Any, b: Any) -> Any:
+    """v with A v = b, in the units of A's diagonal the shortest, leaving out what A does not see."""
+    D = jnp.sqrt(jnp.abs(jnp.diagonal(A)))
+    D = lax.stop_gradient(jnp.where(D > 0, D, 1))
+    scaled = A / D[:, None] / D[None]
+    U, s, Vt = jnp.linalg.svd(lax.stop_gradient(scaled))
+    blind = s <= len(s) * jnp.finfo(s.dtype).eps * s[0]
+
+    def seen(b: Any) -> Any:
+        L, R = jnp.where(blind, 0, U), jnp.where(blind, 0, Vt.T)
+        return R @ jnp.linalg.solve(L.T @ scaled @ R + jnp.diag(blind.astype(b.dtype)), L.T @ b)
+
+    return lax.cond(jnp.any(blind), seen, lambda b: jnp.linalg.solve(scaled, b), b / D) / D

@@ -14,6 +14,8 @@ _TOLERANCE = "say tol=…, on the optimality"
 _SHOW = "say callback=lambda result: print(result.nit, result.fun)"
 _SCALES = "methods such as rv.LevenbergMarquardt scale parameters by themselves"
 _STEP_SIZE = "the step size belongs to the method: method=rv.Adam(1e-3)"
+_SEARCH = "line searches belong to the method: method=rv.BFGS(search=rv.StrongWolfe(trials=20))"
+_IMPLICIT = "derivatives of a solution are implicit, whatever loop found it: call jax.grad around it"
 
 CURES = {
     "jac": _DERIVATIVE,
@@ -53,6 +55,20 @@ CURES = {
     "learning_rate": _STEP_SIZE,
     "optimizer": "say method=…",
     "solver": "say method=…",
+    "stepsize": _STEP_SIZE,
+    "history_size": "say method=rv.LBFGS(memory=20)",
+    "line_search_fn": _SEARCH,
+    "linesearch": _SEARCH,
+    "maxls": _SEARCH,
+    "max_iterations": _STEPS,
+    "num_iters": _STEPS,
+    "tolerance_grad": _TOLERANCE,
+    "tolerance_change": "say stop=rv.SmallDecrease(1e-9), alone or joined to others by |",
+    "implicit_diff": _IMPLICIT,
+    "unroll": _IMPLICIT,
+    "adjoint": _IMPLICIT,
+    "jit": "loops are compiled as they are; inside jax.jit the call is part of your program",
+    "throw": "a failure is a status of the result: ask result.success",
 }
 
 P = ParamSpec("P")

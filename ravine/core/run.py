@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core import driver, implicit
+from ravine.core.bounds import crossed
 from ravine.core.choice import label
 from ravine.core.clock import Clock
 from ravine.core.flat import Layout
@@ -83,6 +84,9 @@ def run(
         carry = driver.solve(method, problem, x, stop, key=key, history=history, rows=rows)
         columns = {name: c for name, c in carry.history.items() if name != "base"}
         r = outcome(method, problem, carry, layout, stop, columns, given=given, why=why)
+        if getattr(problem, "lower", None) is not None:
+            infeasible = crossed(problem.lower, problem.upper)  # type: ignore[attr-defined]
+            r = dataclasses.replace(r, code=jnp.where(infeasible, jnp.int32(Status.INFEASIBLE), r.code))
         return (r.x if layout is None else layout.pack(r.x)), r
 
     if not implicit.differentiable(problem):

@@ -13,8 +13,11 @@ def project(x: Any, lower: Any, upper: Any) -> Any:
 
 
 def projected_gradient(x: Any, g: Any, lower: Any, upper: Any) -> Any:
-    """x − P(x − g): the gradient where there are no bounds, and zero exactly at a stationary point."""
-    return g if lower is None else x - jnp.clip(x - g, lower, upper)
+    """x − P(x − g): the gradient where there are no bounds, and zero exactly at a stationary point.
+
+    As g, cut to what x lacks to its bounds: x − g would round a gradient away that is small beside x.
+    """
+    return g if lower is None else jnp.clip(g, x - upper, x - lower)
 
 
 def nearly_stationary(x: Any, f: Any, g: Any, lower: Any, upper: Any, blur: Any = 0.0) -> Any:

@@ -101,3 +101,43 @@ def test_a_hessian_of_a_function_with_large_arrays_makes_none_that_is_n_times_as
     sizes = [np.prod(v.aval.shape) for eqn in equations(program) for v in eqn.outvars]
     assert max(sizes) == 12 * 30_000
     np.testing.assert_allclose(rv.hessian(f, x), jax.hessian(f)(x), rtol=1e-9)
+
+
+def test_a_large_constant_hides_no_correct_derivative():
+    assert rv.check_derivatives(lambda x: 1e9 + jnp.sum(x**2), jnp.arange(1.0, 4.0))
+
+
+def test_one_further_argument_may_stand_alone():
+    a = jnp.array([1.0, 2.0])
+    np.testing.assert_allclose(rv.gradient(lambda x, a: jnp.sum(a * x**2), jnp.ones(2), a), [2.0, 4.0])
+    np.testing.assert_allclose(rv.hessian(lambda x, a: jnp.sum(a * x**2), jnp.ones(2), a), np.diag([2.0, 4.0]))
+    np.testing.assert_allclose(rv.hvp(lambda x, a: jnp.sum(a * x**2), jnp.ones(2), jnp.ones(2), a), [2.0, 4.0])
+    np.testing.assert_allclose(rv.jacobian(lambda x, a: a * x, jnp.ones(2), a), np.diag(a))
+    assert rv.check_derivatives(lambda x, a: jnp.sum(a * x**2), jnp.ones(2), a)
+    np.testing.assert_allclose(rv.taylor(lambda x, a: jnp.sum(a * x**2), jnp.ones(2), a).g, [2.0, 4.0])
+
+
+@pytest.mark.parametrize("derivative", [rv.gradient, rv.hessian, rv.taylor, lambda f, x: rv.hvp(f, x, x)])
+def test_a_function_that_is_not_scalar_is_refused(derivative):
+    with pytest.raises(ValueError, match="must return a scalar"):
+        derivative(lambda x: x**2, jnp.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("f", "box", "words"),
+    [
+        (jnp.sum, (-jnp.inf * jnp.ones(2), jnp.ones(2)), "must be finite"),
+        (jnp.sum, (jnp.ones(2), -jnp.ones(2)), "must be finite, lower ≤ upper"),
+        (jnp.sum, [(-1, 1), (-2, 2), (0, 1)], "box must be .lower, upper."),
+        (lambda x: x, (-jnp.ones(2), jnp.ones(2)), "must return a scalar"),
+    ],
+)
+def test_a_search_for_chords_that_cannot_be_made_is_refused(f, box, words):
+    with pytest.raises(ValueError, match=words):
+        rv.is_convex(f, box, 0)
+
+
+def test_chords_on_which_f_is_not_finite_say_nothing():
+    answer = rv.is_convex(lambda x: jnp.sum(x) * jnp.nan, (-jnp.ones(2), jnp.ones(2)), 0)
+    assert answer.tried == 0
+    assert str(answer) == "nothing is known: f is not finite on any chord that was tried"

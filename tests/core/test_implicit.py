@@ -77,3 +77,22 @@ def test_many_parameters_are_differentiated_without_a_matrix():
 
     b = jnp.linspace(-1.0, 1.0, n)
     np.testing.assert_allclose(jax.grad(total)(b), 2 * b, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev])
+def test_in_a_straight_valley_the_solution_moves_to_the_nearest_one(mode):
+    def valley(b):
+        return rv.minimize(lambda x: (x[0] + 2 * x[1] - b**2) ** 2 + (x[2] - b) ** 2, jnp.zeros(3), method="bfgs", tol=1e-10).x
+
+    # In units of the curvature, 1 and 2: x₀ = t, x₁ = t/2 with 2 t = b².
+    np.testing.assert_allclose(mode(valley)(3.0), [3.0, 1.5, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(mode(mode(valley)))(3.0), [1.0, 0.5, 0.0], atol=1e-6)
+
+
+def test_a_long_valley_that_has_an_end_is_followed_there():
+    H, c = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-9]]), np.array([0.0, 1.0])
+
+    def end(b):
+        return rv.minimize(lambda x: 0.5 * x @ H @ x - b * (c @ x), jnp.zeros(2), method="newton", tol=1e-14).x
+
+    np.testing.assert_allclose(jax.jacrev(end)(1.0), np.linalg.solve(H, c), rtol=1e-5)

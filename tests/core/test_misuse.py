@@ -30,6 +30,7 @@ def minimize(*args, **options):
         (lambda: minimize(("fast",)), TypeError, "args are arrays and numbers.* got 'fast': bind it with functools.partial"),
         (lambda: minimize(stop=100), TypeError, r"a stop criterion was expected, got 100; write for example Optimality"),
         (lambda: minimize(stop=rv.MaxSteps), TypeError, "a stop criterion was expected, got <class"),
+        (lambda: rv.minimize_batch(f, jnp.ones((0, 2))), ValueError, "x0s has no problem in it"),
         (lambda: rv.minimize_batch(f, jnp.ones((3, 2)), stop=100), TypeError, "a stop criterion was expected, got 100"),
         (lambda: rv.linear_solve(jnp.eye(2), jnp.ones(2), "cg", stop=100), TypeError, "a stop criterion was expected, got 100"),
         (lambda: rv.least_squares(lambda x: x, jnp.ones(2), stop=100), TypeError, "a stop criterion was expected, got 100"),

@@ -156,3 +156,38 @@ def test_bounds_that_bound_nothing_are_none():
 def test_of_two_parameters_a_tuple_of_lists_is_the_lower_and_the_upper_bounds_and_all_else_pairs(bounds):
     r = rv.minimize(lambda x: jnp.sum((x - 3) ** 2), np.array([0.5, 0.5]), method="lbfgsb", bounds=bounds)
     np.testing.assert_allclose(r.x, [1, 2], atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["trust_region", "lbfgsb"])
+def test_a_gradient_that_is_small_beside_x_is_none_the_less(method):
+    # Half a rounding of x = 4·10¹⁰ is 4·10⁻⁶, and the slope is 2·10⁻⁸.
+    r = rv.minimize(lambda x: jnp.sum((x / 1e9 - 50) ** 2), jnp.array([4e10]), method=method, bounds=(0, 1e11))
+    assert r.success == (method == "trust_region")  # L-BFGS-B's first step is as long as the gradient, which moves x by nothing
+    assert not r.success or abs(r.x[0] / 5e10 - 1) < 1e-7
+
+
+@pytest.mark.parametrize("method", ["trust_region", "lbfgsb"])
+def test_bounds_that_cross_while_jax_traces_are_a_status(method):
+    def within(upper):
+        r = rv.minimize(lambda x: jnp.sum((x - 1) ** 2), jnp.zeros(2), method=method, bounds=(0, upper))
+        return r.status, r.success
+
+    for bounds, expected in (-1.0, rv.Status.INFEASIBLE), (0.5, rv.Status.CONVERGED):
+        status, success = jax.jit(within)(bounds)
+        assert rv.Status(int(status)) is expected
+        assert bool(success) is (expected is rv.Status.CONVERGED)
+
+
+def test_pairs_may_be_traced():
+    def within(u):
+        return rv.minimize(lambda x: jnp.sum((x - 1) ** 2), jnp.zeros(2), method="lbfgsb", bounds=[(-1, u), (None, u)]).x
+
+    np.testing.assert_allclose(jax.jit(within)(0.5), [0.5, 0.5])
+    np.testing.assert_allclose(jax.jacrev(within)(0.5), [1.0, 1.0])
+
+
+def test_a_tree_of_bounds_with_another_name_is_refused():
+    with pytest.raises(ValueError, match="do not match x0"):
+        rv.minimize(lambda p: jnp.sum((p["a"] - 3) ** 2), {"a": jnp.zeros(2)}, bounds=(None, {"typo": 1.0}))
+    r = rv.minimize(lambda p: jnp.sum((p["a"] - 3) ** 2), {"a": jnp.zeros(2)}, bounds=(None, np.array([1.0, 5.0])))
+    np.testing.assert_allclose(r.x["a"], [1.0, 3.0], rtol=1e-6)
