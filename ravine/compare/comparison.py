@@ -139,6 +139,7 @@ class Comparison:
         command: what reproduces it.
         seconds: the whole race took.
         interrupted: whether Ctrl-C cut it short.
+        batch_size: examples a step of the race, None for all.
     """
 
     problem: str
@@ -157,6 +158,7 @@ class Comparison:
     command: str
     seconds: float
     interrupted: bool = False
+    batch_size: int | None = None
 
     @property
     def winner(self) -> Entry:
@@ -220,9 +222,10 @@ class Comparison:
         """Three lines that use the winner, empty where there is none."""
         if not self.has_winner:
             return ""
-        size = "None" if self.winner.name == "gradient_descent" else "…"
+        size = None if self.winner.name == "gradient_descent" else self.batch_size
+        epochs = max(1, round(max(float(c.work[-1]) for c in self.winner.curves)))
         call = {
-            "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs=…, key=0)",
+            "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs={epochs}, key=0)",
             "fun": "result = rv.minimize(fun, x0, method=method)",
             "residual": "result = rv.least_squares(residual, x0, method=method)",
             "system": "result = rv.linear_solve(A, b, method)",

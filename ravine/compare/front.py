@@ -138,6 +138,7 @@ def compare(
         command=command or f"ravine.compare({problem if isinstance(problem, str) else described.name!r}, …)",
         seconds=time.perf_counter() - began,
         interrupted=interrupted,
+        batch_size=described.batch_size,
     )
 
 

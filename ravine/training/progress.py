@@ -22,9 +22,13 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
-            columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
-            self.bar = Bar(*columns, console=Console(file=sys.stderr))
+            console = Console(file=sys.stderr)
+            # What is too long is cut in the words, never in the time that is left.
+            words, left = TextColumn("{task.description}"), TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7))
+            middle = (BarColumn(20), TaskProgressColumn()) if console.width >= 110 else ()
+            self.bar = Bar(words, *middle, left, console=console)
             self.task = self.bar.add_task("compiling", total=steps)
             self.bar.start()
             self.began = time.perf_counter()
@@ -40,7 +44,7 @@ class Progress:
         rate = (step - self.first) * self.size / max(time.perf_counter() - self.began, 1e-9)
         of_epochs = f"/{self.epochs}" if self.epochs is not None else ""
         of_steps = f"/{self.steps:,}" if self.steps is not None else ""
-        words = f"epoch {epoch:.1f}{of_epochs} · iteration {step:,}{of_steps} · loss {loss:.4g} · {rate:,.0f} samples/s"
+        words = f"epoch {epoch:.1f}{of_epochs} · iteration {step:,}{of_steps} · loss {loss:.4g} · {_short(rate)} samples/s"
         self.bar.update(self.task, completed=step, description=words)
 
     def close(self) -> None:
@@ -48,3 +52,11 @@ class Progress:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+def _short(rate: float) -> str:
+    """Three digits of a rate: 950, 52.3k, 1.12M."""
+    for size, unit in (1e6, "M"), (1e3, "k"):
+        if rate >= size:
+            return f"{rate / size:.3g}{unit}"
+    return f"{rate:.3g}"

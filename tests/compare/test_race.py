@@ -1,5 +1,6 @@
 """The race itself: fair, reproducible, truthful about what it measured; and what a wrong call is told."""
 
+import ast
 import threading
 import time
 
@@ -263,3 +264,9 @@ def test_the_clock_is_looked_at_more_often_where_steps_are_slow():
     assert next_chunk(16, 2 * SECONDS) == 8
     assert next_chunk(16, SECONDS / 1000) == 32
     assert next_chunk(CHUNK, 0.0) == CHUNK
+
+
+def test_the_lines_that_use_the_winner_are_python_with_the_numbers_of_the_race():
+    race = rv.compare("digits_mlp[width=8]", ["adam"], budget="2epochs", seeds=1, trials=3)
+    ast.parse(race.code)
+    assert "batch_size=64, epochs=2, key=0" in race.code

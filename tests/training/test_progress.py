@@ -68,4 +68,12 @@ def test_the_rate_counts_what_this_run_did(terminal, monkeypatch):
     progress.resumed_at(400)
     progress.show(600, 6.0, 0.25)
     progress.close()
-    assert "5,000 samples/s" in terminal.getvalue()
+    assert "5k samples/s" in terminal.getvalue()
+
+
+def test_in_eighty_columns_the_time_that_is_left_stays(loss, start, line, terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rv.train(loss, start, line, "adam", batch_size=16, epochs=300)
+    last = terminal.getvalue().splitlines()[-2]
+    for part in ("epoch 300.0/300", "iteration 1,200/1,200", "loss ", "samples/s", "0:00:00"):
+        assert part in last

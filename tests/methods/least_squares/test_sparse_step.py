@@ -133,7 +133,9 @@ def test_a_jacobian_without_full_rank_and_a_parameter_without_effect():
 
     r = rv.least_squares(sums, np.zeros(4), sparsity="probe")
     assert r.success
-    np.testing.assert_allclose(r.x, [1.5, 1.5, 1, 0], atol=1e-6)
+    # How x₀ and x₁ share their sum is rounding over λ, which is rounding, too: 1.5 on one machine, 1.414 and 1.586 on another.
+    np.testing.assert_allclose([r.x[0] + r.x[1], r.x[2], r.x[3]], [3, 1, 0], atol=1e-6)
+    assert abs(r.x[0] - r.x[1]) < 1
 
 
 def test_other_data_of_the_same_pattern_compile_nothing(traces):
