@@ -231,7 +231,7 @@ class Comparison:
             "system": "result = rv.linear_solve(A, b, method)",
             "squares": "result = rv.minimize(fun, x0, method=method)  # fun(x): ½‖residual(x)‖²",
         }[self.kind if self.kind != "residual" or self.winner.name.split(" ")[0] in names("least_squares") else "squares"]
-        method = f"rv.{self.winner.setting}" if self.winner.setting.endswith(")") else f"…  # {self.winner.setting}"
+        method = f"rv.{self.winner.setting}" if self.winner.setting.endswith(")") else f"...  # {self.winner.setting}"
         return f"import ravine as rv\nmethod = {method}\n{call}"
 
     def rows(self) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def preconditioner_call(M: Any) -> str:
     """A preconditioner as a word where its defaults are in force, as a call otherwise, and its class where it is a function."""
     word = next((word for word, cls in BY_NAME.items() if type(M) is cls), None)
     if word is None:
-        return "…"
+        return "..."  # Python's own sign for what is left out, so that the call can be parsed
     fresh = type(M)()
     return repr(word) if fresh == M else f"rv.precond.{call(M)}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -55,9 +56,9 @@ def sides(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any]:
     if _are_pairs(bounds, x0, fit):
         lower = [-np.inf if low is None else low for low, _ in bounds]
         upper = [np.inf if high is None else high for _, high in bounds]
-        if any(isinstance(v, jax.core.Tracer) for v in lower + upper):
-            return tuple(jnp.stack([jnp.asarray(v, x0.dtype) for v in side]) for side in (lower, upper))  # type: ignore[return-value]
-        return np.array(lower, np.float64), np.array(upper, np.float64)
+        traced = any(isinstance(v, jax.core.Tracer) for v in lower + upper)
+        array = functools.partial(jnp.array, dtype=x0.dtype) if traced else np.array
+        return array(lower), array(upper)
     if isinstance(bounds, tuple | list) and len(bounds) == 2:
         return bounds[0], bounds[1]
     raise ValueError(

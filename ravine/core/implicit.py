@@ -93,7 +93,7 @@ def _held(x: Any, g: Any, low: Any, high: Any) -> Any:
 
 
 def _solve_tangents(product: Callable[[Any], Any], y: Any) -> Any:
-    """v with (∂F/∂x) v = y, the shortest where there are many: dense for few parameters, by BiCGStab for many."""
+    """v with (∂F/∂x) v = y: dense for few parameters, and the shortest where there are many v; by BiCGStab for many parameters."""
     flat, unravel = ravel_pytree(y)
 
     def mv(v: Any) -> Any:

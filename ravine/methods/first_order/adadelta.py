@@ -2,7 +2,7 @@
 
     G⁺ = ρ G + (1 − ρ) g²
     Δ  = −√(D + ε) / √(G⁺ + ε) · g
-    D⁺ = ρ D + (1 − ρ) Δ²
+    D⁺ = ρ D + (1 − ρ) Δ²,   Δ² = (D + ε) / (G⁺ + ε) · g²
     θ⁺ = θ + α Δ
 
 G = D = 0 at the start; D takes in Δ after Δ was made with the old D [1]. The paper has no α, that is α = 1.
@@ -49,6 +49,6 @@ class Adadelta(Rule):
     def move(self, g: Any, s: State, x: Any, t: Any) -> tuple[Any, State]:
         G = self.rho * s.G + (1 - self.rho) * g**2
         delta = -jnp.sqrt(s.D + self.eps) / jnp.sqrt(G + self.eps) * g
-        # Δ² without its roots: XLA computes a root once and keeps it for all who read it, two arrays more in memory.
+        # Without the roots of Δ: XLA computes a root once and keeps it for all who read it, two arrays more in memory.
         D = self.rho * s.D + (1 - self.rho) * (s.D + self.eps) / (G + self.eps) * g**2
         return self.lr * delta, State(G, D)
