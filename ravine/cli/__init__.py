@@ -66,7 +66,8 @@ def run(arguments: list[str]) -> int:
         if _users_frames(error):
             return _show_user_error(error)
         if isinstance(error, ValueError | TypeError | OSError):
-            print(f"ravine: {error}", file=sys.stderr)
+            where = _users_frames(error.__cause__)[-1:] if error.__cause__ else []
+            print(f"ravine: {error}" + "".join(f" ({f.filename}:{f.lineno})" for f in where), file=sys.stderr)
             return 2
         raise
     return code if isinstance(code, int) else 0

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.compare.check import check_problem
 from ravine.compare.comparison import Comparison, ranked
 from ravine.compare.contenders import Contender, contenders, grid
 from ravine.compare.load import load_problem
@@ -89,6 +90,8 @@ def compare(
     if kind != "system":
         Layout.leafwise(start, "x0" if described.init is None else "init(key)")  # refuses what are no parameters
     racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)))
+    if kind != "system":
+        check_problem(described, start)
     steps, epochs, seconds = _budget(budget, described)
     share = seconds / len(racing) if np.isfinite(seconds) else seconds
     budgeted = _words(described, steps, epochs, seconds)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core import driver
+from ravine.core.choice import check_settings
 from ravine.core.driver import Carry
 from ravine.core.flat import Layout
 from ravine.core.method import Method
@@ -75,6 +76,7 @@ def run_batch(method: Method, problem: Oracles, args: Any, x0s: Any, layout: Lay
         x0s: packed starts, (lanes, n).
         key: one for all lanes, split among them.
     """
+    check_settings(method)
     total = lanes(x0s, "x0s")
     keys = None if key is None else jax.random.split(key, total)
     starts = (args, x0s, keys)

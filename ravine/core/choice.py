@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles, Training
+from ravine.core.pytree import Hyper, Record
 from ravine.core.registry import method_class, name_of
 from ravine.core.rule import Descent, MinibatchDescent, Rule, Transformation
+from ravine.core.tracing import tracing
 
 
 def as_method(given: Any, solves: type[Oracles] = Objective) -> Method:
@@ -42,6 +46,47 @@ def as_method(given: Any, solves: type[Oracles] = Objective) -> Method:
     if not issubclass(solves, given.solves):
         raise ValueError(f"{label(given)} needs {given.solves.asks}: {given.solves.cure}")
     return given
+
+
+def check_settings(method: Any, last: int = 0) -> None:
+    """Refuses settings that are right for a sweep or by their type alone, but not for one run.
+
+    Args:
+        method: a method, a rule, or what they are made of.
+        last: the last step that a schedule will be asked for, counted from 0.
+
+    Raises:
+        ValueError: an array in place of a number, or a schedule whose first or last value is no step size.
+    """
+    if not isinstance(method, Record):
+        return
+    attributes = method.__dict__
+    for h in method.hypers():
+        value = attributes[h.name]
+        if isinstance(value, int | float):
+            continue
+        if callable(value):
+            _check_schedule(label(method), h, value, last)
+        elif np.ndim(value):
+            raise ValueError(
+                f"{label(method)}: {h.name} must be one number, got an array of shape {np.shape(value)}: sweep it by jax.vmap"
+            )
+    for value in attributes.values():
+        if isinstance(value, Record):
+            check_settings(value, last)
+
+
+def _check_schedule(owner: str, h: Hyper, schedule: Any, last: int) -> None:
+    if tracing():  # a schedule may be made of what is traced
+        return
+    for count in dict.fromkeys((0, last)):
+        with jax.numpy_dtype_promotion("standard"):  # as when it is used
+            value = schedule(jnp.int32(count))
+        if isinstance(value, str) or np.shape(value) != () or not (np.isfinite(value) and value >= 0):
+            what = f"{value!r}" if isinstance(value, str) or np.shape(value) != () else f"{float(value):.6g}"
+            raise ValueError(
+                f"{owner}: the schedule of {h.name} must return one finite number, 0 or greater; at {count} it is {what}"
+            )
 
 
 def label(method: Any) -> str:

@@ -13,6 +13,10 @@ import numpy as np
 from ravine.core.tracing import tracing
 
 
+UNTRACEABLE = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
+"""What JAX raises where a function asks for numbers that are being traced; `Function` adds the cure to it as a note."""
+
+
 @jax.tree_util.register_pytree_node_class
 class Function:
     """A callable whose arrays are leaves and whose code is static.
@@ -57,7 +61,7 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return self.whole(*args, **kwargs)
-        except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError) as wrong:
+        except UNTRACEABLE as wrong:
             wrong.add_note(
                 f"{self.name} asks for numbers while JAX traces it: write jnp.exp(x) for np.exp(x) or math.exp(x), and "
                 "jnp.where(…) for an if"

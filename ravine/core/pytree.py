@@ -113,6 +113,8 @@ def _check(owner: str, h: Hyper, value: Any) -> None:
     legal, words = VALID[h.valid]
     if not (legal(value) if isinstance(value, int | float) else np.all(legal(np.asarray(value)))):
         raise ValueError(f"{owner}: {h.name} must be {words}, got {h.name}={value}")
+    if h.schedule and not np.all(np.isfinite(value)):
+        raise ValueError(f"{owner}: {h.name} must be finite, got {h.name}={value}")
 
 
 def _check_constant(owner: str, f: Any, value: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ravine.core import driver, implicit
 from ravine.core.bounds import crossed
-from ravine.core.choice import label
+from ravine.core.choice import check_settings, label
 from ravine.core.clock import Clock
 from ravine.core.flat import Layout
 from ravine.core.method import Method
@@ -54,12 +54,13 @@ def run(
 
     Raises:
         ValueError: `history` inside `jit` without a `MaxSteps` to make room for, or of what the method does not record; `resume`
-            with the result of another method or of other shapes.
+            with the result of another method or of other shapes; an array or a schedule that is no setting of the method.
         TypeError: a stop, callback, key or earlier result that is none.
     """
     history = (history,) if isinstance(history, str) else tuple(history)
     key = None if key is None else as_key(key)
     criterion(stop)
+    check_settings(method)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of a Result, got {callback!r}")
     if resume is not None:

@@ -27,7 +27,7 @@ def examples(data: Any, name: str = "data") -> int:
     """The number of examples in a tree of arrays, which all have them along the first axis.
 
     Raises:
-        ValueError: no arrays, no examples, or arrays that disagree.
+        ValueError: no arrays, no examples, arrays that disagree, or words and objects in place of numbers.
     """
     leaves = jax.tree_util.tree_leaves_with_path(data)
     if not leaves:
@@ -37,9 +37,12 @@ def examples(data: Any, name: str = "data") -> int:
         if not hasattr(v, "shape"):
             what = f"{name}{jax.tree_util.keystr(path)} is of type {type(v).__name__}"
             raise ValueError(f"{what}; {name} must be arrays: make them with numpy.asarray")
+        where = name + jax.tree_util.keystr(path)
+        if isinstance(v, np.ndarray | np.generic) and v.dtype.kind in "OSUMm":
+            raise ValueError(f"{where} has dtype {v.dtype}; {name} must be numbers: convert it by .astype(float), or encode it")
         if np.ndim(v) == 0:
-            raise ValueError(f"{name}{jax.tree_util.keystr(path)} is a scalar; examples are counted along the first axis of arrays")
-        sizes[name + jax.tree_util.keystr(path)] = int(np.shape(v)[0])
+            raise ValueError(f"{where} is a scalar; examples are counted along the first axis of arrays")
+        sizes[where] = int(np.shape(v)[0])
     if len(set(sizes.values())) > 1:
         listed = ", ".join(f"{where} has {n}" for where, n in sizes.items())
         raise ValueError(f"the arrays of {name} disagree on the number of examples: {listed}")
@@ -47,6 +50,18 @@ def examples(data: Any, name: str = "data") -> int:
     if n == 0:
         raise ValueError(f"{name} is empty: it has no examples")
     return n
+
+
+def require_form(batch: Any, of: Any, name: str, other: str = "data") -> None:
+    """Refuses a tree that does not have its arrays where another has them; a list may stand for a tuple.
+
+    Raises:
+        ValueError: the forms differ.
+    """
+    places, others = ([jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(v)] for v in (batch, of))
+    if places != others:
+        theirs, ours = (", ".join(f"{word}{place}" for place in v) for word, v in ((name, places), (other, others)))
+        raise ValueError(f"{name} must have the form of {other}: it has {theirs}, and {other} has {ours}")
 
 
 def is_whole(value: Any) -> bool:
@@ -185,14 +200,19 @@ class Streamed:
         loss: Function,
         batches: Iterable[Any] | Callable[[int], Iterable[Any]],
         layout: Layout | None,
+        check: Callable[[Any, str], None],
         *,
         epochs: int | None,
         steps: int | None,
     ):
+        """`check(batch, name)` raises where the loss cannot take a batch; it is called once for each shape."""
         self.once = not callable(batches) and iter(batches) is batches
         if epochs is None and steps is None and not self.once:
             raise ValueError("say how long to train: epochs=10, or steps=1000")
         self.loss, self.layout, self.source, self.epochs, self.steps = loss, layout, batches, epochs, steps
+        self.check = check
+        self.form_of: Any = None
+        self.shapes: set[Any] = set()
         self.epoch, self.epoch_ends = 0, []  # type: tuple[int, list[int]]
         self.iterator: Iterator[Any] | None = None
         self.waiting: Any = None
@@ -217,7 +237,7 @@ class Streamed:
             batch = next(self.iterator, None)
             if batch is not None:
                 self.pulled += 1
-                return jax.tree.map(_as_numpy, batch)
+                return self._checked(batch)
             if not self.epoch_ends or self.epoch_ends[-1] != self.pulled:
                 self.epoch_ends.append(self.pulled)
                 self.steps_per_epoch = self.steps_per_epoch or self.pulled
@@ -227,6 +247,17 @@ class Streamed:
                 break
         self.ended = True
         return None
+
+    def _checked(self, batch: Any) -> Any:
+        """The batch as NumPy's arrays; what is wrong with it is said once for each shape."""
+        batch, name = jax.tree.map(np.asarray, batch), f"batch {self.pulled}"
+        if _shapes(batch) not in self.shapes:
+            examples(batch, name)
+            self.form_of = batch if self.form_of is None else self.form_of
+            require_form(batch, self.form_of, name, "batch 1")
+            self.check(batch, name)
+            self.shapes.add(_shapes(batch))
+        return jax.tree.map(_as_jax_would, batch)
 
     @property
     def exhausted(self) -> bool:
@@ -290,10 +321,8 @@ class Streamed:
         return self.problem, self.count
 
 
-def _as_numpy(v: Any) -> np.ndarray:
-    v = np.asarray(v)
-    dtype = jax.dtypes.canonicalize_dtype(v.dtype)
-    return v.astype(dtype)
+def _as_jax_would(v: np.ndarray) -> np.ndarray:
+    return v.astype(jax.dtypes.canonicalize_dtype(v.dtype))
 
 
 def _shapes(batch: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,9 +14,9 @@ import numpy as np
 
 from ravine.core import checkpoint as saved
 from ravine.core import driver
-from ravine.core.choice import as_method, label
+from ravine.core.choice import as_method, check_settings, label
 from ravine.core.clock import Clock
-from ravine.core.flat import as_arrays, unpacked
+from ravine.core.flat import unpacked
 from ravine.core.function import Function
 from ravine.core.keywords import with_cures
 from ravine.core.method import Method
@@ -26,7 +27,7 @@ from ravine.core.run import as_key
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Stop, View, criterion
 from ravine.core.tracing import on_host_only
-from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays, is_whole
+from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays, is_whole, require_form
 from ravine.training.evaluate import Evaluation, together
 from ravine.training.model import Assembled, check_loss, of_arrays, parameters
 from ravine.training.progress import Progress
@@ -59,7 +60,8 @@ def train(
 
     Args:
         loss: loss(params, batch), a scalar: the mean over the batch. A batch has the structure of `data`.
-        params: any pytree of floating-point arrays: nested dicts, a Flax NNX state, an Equinox module.
+        params: any pytree of floating-point arrays: nested dicts, a Flax NNX state, an Equinox module. Numbers and functions in a
+            module, such as the rate of a dropout, are no parameters and stay as they are.
         data: a pytree of arrays with the examples along the first axis, for example `(inputs, labels)`; it is held on the device,
             shuffled without replacement in each epoch, in an order that depends on `key` and the epoch alone. Or any iterable of
             batches (a list, a generator, a torch or grain loader), taken in its own order; or a function of the epoch that
@@ -86,7 +88,8 @@ def train(
         `epoch`, `iteration`, `loss`, `seconds`, `validation_loss` and each metric.
 
     Raises:
-        ValueError: no or inconsistent examples, a batch larger than the data, a loss that is not scalar, neither epochs nor steps.
+        ValueError: no or inconsistent examples, a batch larger than the data, batches or validation data of another form, a loss that
+            is not scalar, a schedule that is no step size at the first or the last step, neither epochs nor steps.
         TypeError: parameters that are not floating point; a call inside `jit`, `vmap` or `grad`.
 
     Source:
@@ -106,8 +109,9 @@ def train(
         ('MAX_STEPS', 400, True)
     """
     on_host_only("train", "call it outside, or write the loop inside with the init and update of a rule, such as ravine.Adam(1e-3)")
-    params, constants = parameters(as_arrays(params))
-    fun = of_arrays(Function(loss, "loss"), constants)
+    of_model = Function(loss, "loss")
+    params, constants = parameters(params)
+    fun = of_arrays(of_model, constants)
     chosen = as_method(method, Training)
     layout = layout_for(chosen, params, "params")
 
@@ -148,12 +152,15 @@ def train(
             raise TypeError(f"data must be arrays, an iterable of batches, or a function of the epoch; got {type(data).__name__}")
         if batch_size is not None:
             raise ValueError("batch_size is for data held in arrays; an iterable yields its own batches")
-        feed = Streamed(fun, data, layout, epochs=epochs, steps=steps)
+        feed = Streamed(fun, data, layout, partial(check_loss, fun, params), epochs=epochs, steps=steps)
         total = steps if steps is not None else NEVER
-    check_loss(fun, params, feed.example())
+    check_settings(chosen, total - 1 if total < NEVER else 0)
+    example = feed.example()
+    check_loss(fun, params, example)
     evaluate = None
     if validation is not None:
         examples(validation, "validation")
+        require_form(validation, example, "validation", "data" if isinstance(feed, Held) else "a batch")
         validation = jax.tree.map(jnp.asarray, validation)
         check_loss(fun, params, validation, "validation")
         evaluate = Evaluation(of_arrays(together(loss, metrics), constants), arrays)

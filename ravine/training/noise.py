@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.flat import Layout, as_arrays
+from ravine.core.flat import Layout
 from ravine.core.function import Function
 from ravine.core.pytree import Record, computing, part
 from ravine.core.run import as_key
@@ -119,7 +119,7 @@ def gradient_noise(
     if not is_whole(draws) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, got {draws!r}")
     key = as_key(0 if key is None else key)
-    params, constants = parameters(as_arrays(params))
+    params, constants = parameters(params)
     Layout.leafwise(params, "params")  # refuses what are no parameters
     fun = of_arrays(Function(loss, "loss"), constants)
     data = jax.tree.map(jnp.asarray, data)

@@ -38,6 +38,9 @@ def test_data(loss, start, line):
     refused(ValueError, r"data\[0\]\[0\]\[0\] is of type float; data must be arrays: make them with", loss, start, lists, **given)
     refused(ValueError, "data is of type str; data must be arrays", loss, start, "digits", **given)
     refused(TypeError, "key must be a seed .* or a JAX key, got 'one'", loss, start, line, key="one", **given)
+    as_objects, words = x.astype(object), y.astype(str)
+    refused(ValueError, r"data\[0\] has dtype object; data must be numbers", loss, start, (as_objects, y), **given)
+    refused(ValueError, r"data\[1\] has dtype <U32; data must be numbers", loss, start, (x, words), **given)
     refused(ValueError, 'ragged must be "drop" or "keep"', loss, start, line, ragged="pad", **given)
 
 
@@ -45,6 +48,14 @@ def test_iterables(loss, start, line):
     refused(ValueError, "empty: the iterable yielded no batch", loss, start, iter(()), steps=3)
     refused(ValueError, "batch_size is for data held in arrays", loss, start, iter([line]), batch_size=4, steps=3)
     refused(ValueError, "how long to train", loss, start, [line, line])
+    x, y = line
+    fails = r"loss\(params, batch\) fails on batch 2 of \('float32\[64, 2\]', 'float32\[64\]'\): "
+    refused(ValueError, fails, loss, start, iter([line, (x[:, :2], y)]), steps=3)
+    refused(ValueError, "batch 3 is empty: it has no examples", loss, start, iter([line, line, (x[:0], y[:0])]), steps=3)
+    forms = r"batch 2 must have the form of batch 1: it has batch 2\[0\], batch 2\[1\], batch 2\[2\], and batch 1 has"
+    refused(ValueError, forms, lambda p, b: jnp.mean(b[0] @ p["w"]), start, iter([line, (x, y, y)]), steps=3)
+    words = (x, y.astype(str))
+    refused(ValueError, r"batch 1\[1\] has dtype <U32; batch 1 must be numbers", loss, start, iter([words]), steps=3)
 
 
 def test_how_long(loss, start, line):
@@ -60,6 +71,30 @@ def test_methods(loss, start, line):
     refused(ValueError, "call minimize", loss, start, line, "bfgs", epochs=1)
     with pytest.raises(ValueError, match=r"lr must be greater than 0, got lr=-0\.1"):
         rv.Adam(-0.1)
+    with pytest.raises(ValueError, match="lr must be finite, got lr=inf"):
+        rv.SGD(np.inf)
+
+
+def test_schedules(loss, start, line):
+    """They are asked for their first and their last value before anything runs."""
+    words = "SGD: the schedule of lr must return one finite number, 0 or greater; at "
+    refused(ValueError, words + r"0 it is -0\.1", loss, start, line, rv.SGD(lambda k: -0.1), epochs=1)
+    refused(ValueError, words + r"29 it is -28\.9", loss, start, line, rv.SGD(lambda k: 0.1 - k), epochs=30)
+    refused(ValueError, words + "0 it is nan", loss, start, line, rv.SGD(lambda k: np.nan), epochs=1)
+    refused(ValueError, words + "0 it is 'fast'", loss, start, line, rv.SGD(lambda k: "fast"), epochs=1)
+    refused(ValueError, words + r"0 it is Array\(\[1\., 1\.\]", loss, start, line, rv.SGD(lambda k: jnp.ones(2)), epochs=1)
+    refused(
+        ValueError,
+        r"SGD: lr must be one number, got an array of shape \(3,\): sweep",
+        loss,
+        start,
+        line,
+        rv.SGD(np.ones(3)),
+        epochs=1,
+    )
+    with pytest.raises(ValueError, match=words + "0 it is -1"):
+        rv.minimize(lambda x: jnp.sum(x**2), jnp.ones(2), method=rv.SGD(lambda k: -1))
+    assert rv.train(loss, start, line, rv.SGD(lambda k: 0.1 * k), epochs=2).status is rv.Status.MAX_STEPS  # a warm-up begins at 0
 
 
 def test_losses(loss, start, line):
@@ -78,6 +113,8 @@ def test_parameters(loss, line):
         TypeError, r"params\['w'\] has dtype int.*astype\(float\)", loss, {"w": np.arange(3), "b": np.float32(0)}, line, epochs=1
     )
     refused(ValueError, "params has no parameters", loss, {}, line, epochs=1)
+    refused(TypeError, r"params\['b'\] is the integer 0; .* write 0\.0, or leave it out", loss, {"w": 1.0, "b": 0}, line, epochs=1)
+    refused(TypeError, "params holds no array to be trained, only str", loss, {"w": "a"}, line, epochs=1)
 
 
 def test_validation_and_metrics(loss, start, line):
@@ -87,14 +124,19 @@ def test_validation_and_metrics(loss, start, line):
     refused(ValueError, "validation is empty", loss, start, line, epochs=1, validation=(x[:0], y[:0]))
     refused(
         ValueError,
-        r"loss\(params, batch\) fails on validation of \('float32\[64, 3\]',\): ",
+        r"loss\(params, batch\) fails on validation of \('float32\[64, 2\]', 'float32\[64\]'\): ",
         loss,
         start,
         line,
         epochs=1,
-        validation=(x,),
+        validation=(x[:, :2], y),
     )
     refused(ValueError, r"validation\[0\] has 64", loss, start, line, epochs=1, validation=(x, y[1:]))
+    forms = r"validation must have the form of data: it has validation\[0\], and data has data\[0\], data\[1\]"
+    refused(ValueError, forms, loss, start, line, epochs=1, validation=(x,))
+    forms = r"validation must have the form of data: it has validation\['x'\], validation\['y'\], and data"
+    refused(ValueError, forms, lambda params, batch: params["b"], start, line, epochs=1, validation={"x": x, "y": y})
+    assert rv.train(loss, start, line, epochs=1, validation=[x, y]).status is rv.Status.MAX_STEPS  # a list is as good as a tuple
     wide = {"wide": lambda params, batch: batch[0] @ params["w"]}
     refused(ValueError, "metric wide must be a scalar", loss, start, line, epochs=1, validation=line, metrics=wide)
     refused(ValueError, "validation is of type Loader; validation must be", loss, start, line, epochs=1, validation=Loader())

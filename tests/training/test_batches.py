@@ -72,9 +72,13 @@ def test_no_batch_size_means_all_the_data_in_order():
     np.testing.assert_array_equal(problem.batch(jnp.int32(5))["number"], np.arange(10))
 
 
+def every(batch, name):
+    """Every batch is right."""
+
+
 def streamed(source, **keywords):
     keywords = {"epochs": None, "steps": None, **keywords}
-    return Streamed(Function(nothing), source, None, **keywords)
+    return Streamed(Function(nothing), source, None, every, **keywords)
 
 
 def taken(feed):
@@ -156,7 +160,7 @@ def test_slow_batches_are_stacked_for_a_quarter_of_a_second_only(monkeypatch):
             clock[0] += SECONDS_TO_STACK / 5
             yield {"number": np.full(3, i, np.int32)}
 
-    feed = Streamed(Function(nothing), slow(), None, epochs=None, steps=100)
+    feed = Streamed(Function(nothing), slow(), None, every, epochs=None, steps=100)
     feed.example()
     counts, k = [], 0
     while k < 100:

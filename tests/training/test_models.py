@@ -71,6 +71,20 @@ def test_an_equinox_module(data, method):
     np.testing.assert_allclose(loss(result.best.x, data), result.history["again"].min(), rtol=1e-4)
 
 
+def test_the_rate_of_a_dropout_is_not_trained(data):
+    keys = jax.random.split(jax.random.key(0))
+    model = eqx.nn.Sequential([eqx.nn.Linear(1, 4, key=keys[0]), eqx.nn.Dropout(0.25), eqx.nn.Linear(4, 1, key=keys[1])])
+
+    def loss(model, batch):
+        x, y = batch
+        with jax.numpy_dtype_promotion("standard"):
+            return jnp.mean((jax.vmap(lambda v: model(v, key=keys[0]))(x)[:, 0] - y) ** 2)
+
+    result = rv.train(loss, model, data, "adam", batch_size=16, epochs=3)
+    assert result.x.layers[1].p == 0.25
+    assert not np.array_equal(result.x.layers[0].weight, model.layers[0].weight)
+
+
 def test_a_partial_carries_arrays_that_may_change_without_compiling(traces):
     def loss(scale, params, batch):
         return jnp.mean((scale * params - batch) ** 2)
