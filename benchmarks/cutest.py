@@ -7,7 +7,7 @@
 
 A run goes on where the last one stopped and ends after --seconds; a solver that takes more than --cap seconds for a problem is
 recorded as that. Problems come by the number of their variables. Sets: `small` (unconstrained, n ≤ 100), `large` (unconstrained,
-100 < n ≤ 10⁴), `bounded` (bounds, n ≤ 10⁴). Needs `pip install sif2jax optimistix jaxopt`; sif2jax turns float64 on, so this
+100 < n ≤ 10⁴), `bounded` (bounds, n ≤ 10⁴). Needs `pip install '.[benchmarks]'`; sif2jax turns float64 on, so this
 is a process of its own.
 
 Solved: f − f* ≤ max(10⁻⁶ |f*|, 10⁻¹⁰) with f* the best value over all recorded solvers of both precisions, ours and others.

@@ -5,7 +5,7 @@
     python benchmarks/first_order.py step       the whole training step of that MLP, batch 64 and 500
 
 All peers of a row take turns in one process, buffers are donated everywhere, times are minima; GB/s counts once each array that
-the rule must read, and once each that it must write. --rules names the rules.
+the rule must read, and once each that it must write. --rules names the rules. Needs `pip install '.[benchmarks]'`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@
     python benchmarks/least_squares.py sparse       # sparse normal equations beside conjugate gradients
 
 Contenders take turns in one process, the best of all rounds counts, and the figure that means something is the ratio.
-Needs `pip install optimistix jaxopt scipy`; `bundle` needs g++ and Ceres (`apt-get install g++ libceres-dev`).
+Needs `pip install '.[benchmarks]'`; `bundle` needs g++ and Ceres (`apt-get install g++ libceres-dev`).
 """
 
 from __future__ import annotations

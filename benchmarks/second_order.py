@@ -6,7 +6,7 @@
 Every table is one run in which the contenders take turns; the figure that counts is the ratio. First calls are timed in fresh
 processes after a warm-up of JAX itself. Rosenbrock's function in 10 variables, float64; the batch has 4 variables and each lane its
 own steepness b. Its minimum is 0 for every b; in 4 variables there is a second, local one, where some lanes end for every solver.
-Needs `pip install optimistix jaxopt scipy`.
+Needs `pip install '.[benchmarks]'`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Both train the same MLP 64-32-10 on the same 1,285 images in batches of 64 and look at the loss over all of them and at the
 validation accuracy after each epoch. Ours includes tracing and compilation. With --torch-methods N only the first N methods run in
-torch, and its time is scaled to 8.
+torch, and its time is scaled to 8. Needs `pip install '.[benchmarks]'`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from ravine.core.choice import as_method, label, registered_name
 from ravine.core.problem import LeastSquares, LinearSystem, Objective, Oracles, Training
 from ravine.core.pytree import Record, substitute
-from ravine.core.registry import HOMES, family, method_class, names, nearest
+from ravine.core.registry import HOMES, family, method_class, names, unknown
 from ravine.core.rule import Rule
 from ravine.core.target import parse
 from ravine.methods.linear.preconditioners import BY_NAME
@@ -146,7 +146,8 @@ def can_race(name: str, kind: str) -> bool:
 
 def _named(name: str, values: dict[str, Any], kind: str) -> Contender:
     if name not in HOMES:
-        raise ValueError(f"unknown method {name!r}{nearest(name, [*HOMES, *{family(n) for n in HOMES}])}")
+        racing = [n for n in HOMES if can_race(n, kind)]
+        raise unknown(name, [*racing, *{family(n) for n in racing}])
     cls = method_class(name)
     known = [f.name for f in dataclasses.fields(cls)]
     for key in values:

@@ -23,6 +23,7 @@ from ravine.compare.race_systems import SystemRace, suitable
 from ravine.compare.race_training import TrainingRace
 from ravine.core.driver import Interrupt
 from ravine.core.flat import Layout, as_arrays
+from ravine.core.keywords import with_cures
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
@@ -32,6 +33,7 @@ TIMINGS, MOST_TIMINGS = 5, 40
 """Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
 
+@with_cures
 def compare(
     problem: Any = "digits_mlp",
     methods: Any = None,

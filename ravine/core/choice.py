@@ -27,7 +27,7 @@ def as_method(given: Any, solves: type[Oracles] = Objective) -> Method:
         TypeError: not a method at all.
     """
     if isinstance(given, str):
-        given = method_class(given)()
+        given = method_class(given, lambda cls: _can_solve(cls, solves))()
     if isinstance(given, type):
         raise TypeError(f"{given.__name__} is a class; write {given.__name__}(…) to make a method of it")
     rule: Rule | Transformation | None = given if isinstance(given, Rule) else None
@@ -46,6 +46,12 @@ def as_method(given: Any, solves: type[Oracles] = Objective) -> Method:
     if not issubclass(solves, given.solves):
         raise ValueError(f"{label(given)} needs {given.solves.asks}: {given.solves.cure}")
     return given
+
+
+def _can_solve(cls: type, solves: type[Oracles]) -> bool:
+    if issubclass(cls, Rule):
+        return solves in (Objective, Training)
+    return issubclass(solves, cls.solves)  # type: ignore[attr-defined]
 
 
 def check_settings(method: Any, last: int = 0) -> None:

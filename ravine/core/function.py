@@ -12,7 +12,6 @@ import numpy as np
 
 from ravine.core.tracing import tracing
 
-
 UNTRACEABLE = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
 """What JAX raises where a function asks for numbers that are being traced; `Function` adds the cure to it as a note."""
 

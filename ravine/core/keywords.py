@@ -30,6 +30,8 @@ CURES = {
     "has_aux": "the function returns its value alone",
     "options": "say when to stop, as in stop=rv.MaxSteps(500); settings belong to the method, as in method=rv.LBFGS(memory=20)",
     "constraints": "this version takes bounds only",
+    "method": "say methods=[…], names or methods",
+    "methods": "say method=…",
     "maxiter": _STEPS,
     "max_iter": _STEPS,
     "max_steps": _STEPS,

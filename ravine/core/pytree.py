@@ -30,6 +30,7 @@ VALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     "(0,2)": (lambda v: (v > 0) & (v < 2), "strictly between 0 and 2"),
     ">1": (lambda v: v > 1, "greater than 1"),
     ">=1": (lambda v: v >= 1, "1 or greater"),
+    "whole": (lambda v: (v >= 0) & (v == np.floor(v)), "a whole number, 0 or greater"),
     "any": (lambda v: v == v, "a number"),
 }
 
@@ -113,7 +114,7 @@ def _check(owner: str, h: Hyper, value: Any) -> None:
     legal, words = VALID[h.valid]
     if not (legal(value) if isinstance(value, int | float) else np.all(legal(np.asarray(value)))):
         raise ValueError(f"{owner}: {h.name} must be {words}, got {h.name}={value}")
-    if h.schedule and not np.all(np.isfinite(value)):
+    if h.schedule and not np.all(np.isfinite(np.asarray(value))):
         raise ValueError(f"{owner}: {h.name} must be finite, got {h.name}={value}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 HOMES: dict[str, str] = {
@@ -79,20 +80,28 @@ def nearest(name: str, names: Any) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(sorted(names))}"
 
 
+def unknown(name: str, names: Any) -> ValueError:
+    """The error that says which of the names was meant."""
+    there = ELSEWHERE.get(name.lower())
+    return ValueError(f"unknown method {name!r}{nearest(there or name, HOMES if there else names)}")
+
+
 def family(name: str) -> str:
     """The folder a method lives in: "first_order", "least_squares" …"""
     return HOMES[name].split(".")[2]
 
 
-def method_class(name: str) -> Any:
+def method_class(name: str, fits: Callable[[Any], bool] = lambda cls: True) -> Any:
     """The class registered under `name` (snake_case).
+
+    Args:
+        fits: whether a class is to be thought of where the name is wrong.
 
     Raises:
         ValueError: there is none; the message has the nearest right name.
     """
     if name not in HOMES:
-        there = ELSEWHERE.get(name.lower())
-        raise ValueError(f"unknown method {name!r}{nearest(there or name, HOMES)}")
+        raise unknown(name, [n for n in HOMES if fits(method_class(n))])
     module, attribute = HOMES[name].split(":")
     return getattr(importlib.import_module(module), attribute)
 

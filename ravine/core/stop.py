@@ -195,7 +195,7 @@ class NonFinite(Stop):
 class MaxSteps(Stop):
     """MAX_STEPS after `n` iterations (accepted steps)."""
 
-    n: int = hyper(1000, 1, 1e9, log=True, valid=">=0", doc="number of iterations")
+    n: int = hyper(1000, 1, 1e9, log=True, valid="whole", doc="number of iterations")
 
     def code(self, view: View) -> Any:
         return _when(view.nit >= self.n, Status.MAX_STEPS)
@@ -207,7 +207,7 @@ class MaxSteps(Stop):
 class MaxEvaluations(Stop):
     """MAX_STEPS after `n` evaluations of f or its gradient, line searches included."""
 
-    n: int = hyper(1000, 1, 1e9, log=True, valid=">=0", doc="number of evaluations")
+    n: int = hyper(1000, 1, 1e9, log=True, valid="whole", doc="number of evaluations")
     needs: ClassVar[frozenset[str]] = frozenset({"evaluations"})
 
     def code(self, view: View) -> Any:

@@ -88,8 +88,8 @@ def train(
         `epoch`, `iteration`, `loss`, `seconds`, `validation_loss` and each metric.
 
     Raises:
-        ValueError: no or inconsistent examples, a batch larger than the data, batches or validation data of another form, a loss that
-            is not scalar, a schedule that is no step size at the first or the last step, neither epochs nor steps.
+        ValueError: no or inconsistent examples, a batch larger than the data, batches or validation data of another form, a loss
+            that is not scalar, a schedule that is no step size at the first or the last step, neither epochs nor steps.
         TypeError: parameters that are not floating point; a call inside `jit`, `vmap` or `grad`.
 
     Source:
@@ -230,7 +230,9 @@ class _Run:
         else:
             best = self.best or BestPoint(x, self._mean_of_last(), int(carry.nit))
         if isinstance(self.feed, Streamed) and self.feed.exhausted and not self.verdict:
-            self.remark = "The generator is exhausted; a list, a loader or a function of the epoch can be read again."
+            asked = "" if self.total == NEVER else f" of the {self.total} that were asked for"
+            again = "a list, a loader or a function of the epoch can be read again"
+            self.remark = f"The generator ended after {self.seen} batches{asked}; {again}."
         # A run that goes on from a checkpoint may have a column that its first rows lack, or the other way round.
         columns = dict.fromkeys(name for r in self.rows for name in r)
         history = {name: np.array([r.get(name, np.nan) for r in self.rows]) for name in columns}

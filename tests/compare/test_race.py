@@ -143,6 +143,7 @@ def test_without_a_target_the_lowest_wins():
     [
         (lambda: rv.compare("digts_mlp"), r"unknown problem 'digts_mlp'; did you mean 'digits_mlp'\?"),
         (lambda: rv.compare("sphere", ["adma"]), r"unknown method 'adma'; did you mean 'adam'\?"),
+        (lambda: rv.compare("sphere", ["adm"]), r"unknown method 'adm'; did you mean 'adam'\?"),
         (lambda: rv.compare("sphere", ["adam[b3=1]"]), r"adam has no hyperparameter 'b3'; it has lr, b1, b2, eps"),
         (lambda: rv.compare("sphere", ["adam[lr=-1]"]), r"Adam: lr must be greater than 0, got lr=-1"),
         (lambda: rv.compare("sphere", budget="soon"), r'budget \'soon\' cannot be read; write "20epochs", "1000steps" or "60s"'),

@@ -28,6 +28,13 @@ def test_ravine_and_optax_agree_through_the_front_door():
 def test_errors_name_the_cure():
     with pytest.raises(ValueError, match=r"unknown method 'adma'; did you mean 'adam'\?"):
         rv.minimize(bowl, jnp.zeros(2), method="adma")
+    # What is proposed can solve the problem; what another library calls a method is told by its name here.
+    with pytest.raises(ValueError, match=r"unknown method 'adm'; did you mean 'adam'\?"):
+        rv.minimize(bowl, jnp.zeros(2), method="adm")
+    with pytest.raises(ValueError, match=r"unknown method 'adm'; there are: dogleg, gauss_newton, levenberg, levenberg_marquardt$"):
+        rv.least_squares(jnp.sin, jnp.zeros(2), method="adm")
+    with pytest.raises(ValueError, match=r"unknown method 'lm'; did you mean 'levenberg_marquardt'\?"):
+        rv.minimize(bowl, jnp.zeros(2), method="lm")
     with pytest.raises(TypeError, match=r"Adam is a class; write Adam\(…\)"):
         rv.minimize(bowl, jnp.zeros(2), method=rv.Adam)
     with pytest.raises(TypeError, match=r"method must be a name, a method such as Adam\(1e-3\)"):

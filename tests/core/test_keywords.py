@@ -27,6 +27,8 @@ DOORS = [rv.minimize, rv.minimize_batch, rv.least_squares, rv.least_squares_batc
         (lambda: rv.minimize(jnp.sum, jnp.ones(2), implicit_diff=True), "minimize has no implicit_diff: derivatives of a solution"),
         (lambda: rv.minimize(jnp.sum, jnp.ones(2), maxls=20), "minimize has no maxls: line searches belong to the method"),
         (lambda: rv.linear_solve(jnp.eye(2), jnp.ones(2), M=jnp.eye(2)), "linear_solve has no M: say preconditioner="),
+        (lambda: rv.compare("sphere", method="adam"), r"compare has no method: say methods=\[…\]"),
+        (lambda: rv.minimize(jnp.sum, jnp.ones(2), methods="adam"), "minimize has no methods: say method="),
         (lambda: rv.train(jnp.sum, jnp.ones(2), jnp.ones(2), lr=0.1), r"train has no lr: .*method=rv\.Adam\(1e-3\)"),
     ],
 )
