@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 error in the user's own code · 2 usage · 3 nobody reac
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 import sysconfig
@@ -45,6 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
         code = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         code = _say_interrupted()
+    except BrokenPipeError:  # whoever read what is printed has read enough; nothing may be printed while Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
     sys.exit(code)
 
 
@@ -58,6 +62,8 @@ def run(arguments: list[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return _say_interrupted()
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if _interrupted(error):
             return _say_interrupted()
@@ -104,8 +110,6 @@ def _show_user_error(error: BaseException, what: str = "your code raised an erro
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs in the user's cache folder; the command line may, the library never sets a global flag."""
-    import os
-
     import jax
 
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"

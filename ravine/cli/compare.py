@@ -22,6 +22,8 @@ def compare(
     seeds: int = 3,
     target: Annotated[float | None, Parameter(name=["--target", "-t"])] = None,
     trials: int = 16,
+    tune: bool = True,
+    x0: str | None = None,
     out: Annotated[pathlib.Path | None, Parameter(name=["--out", "-o"])] = None,
     x64: bool = False,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -47,6 +49,10 @@ def compare(
         The value that counts as solved.
     trials
         Step sizes tried for each method.
+    tune
+        Choose step sizes; with --no-tune every method races with its default one.
+    x0
+        The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
     out
         The folder to write to; compare-PROBLEM-TIME if not given.
     x64
@@ -76,7 +82,8 @@ def compare(
     called = pathlib.Path(sys.argv[0]).stem in ("ravine", "__main__")
     command = shlex.join(["ravine", *sys.argv[1:]]) if called else "ravine compare"
     named = None if methods is None else [name for text in methods for name in re.split(r",(?![^\[]*\])", text) if name]
-    outcome = race(problem, named, budget=budget, seeds=seeds, target=target, trials=trials, tell=say, command=command)
+    given = {"budget": budget, "seeds": seeds, "target": target, "trials": trials, "tune": tune, "x0": _numbers(x0)}
+    outcome = race(problem, named, tell=say, command=command, **given)
     folder = out or pathlib.Path(f"compare-{_safe(outcome.problem)}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder)
     if json:
@@ -90,6 +97,15 @@ def compare(
     if outcome.interrupted:
         return 130
     return 3 if outcome.target is not None and not any(e.reached(outcome.target) for e in outcome.entries) else 0
+
+
+def _numbers(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--x0 {text}: write numbers with commas between, as in --x0=-1.2,1") from None
 
 
 def _show(outcome: Any, report: pathlib.Path) -> None:

@@ -30,11 +30,18 @@ OWN = "your optax transformation"
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One method in the race; `tuned` says whether its step size is to be chosen."""
+    """One method in the race; `tuned` says whether its step size is to be chosen, among others or, where it is `fixed`, its own."""
 
     name: str
     given: Any
     tuned: bool
+    fixed: bool = False
+
+    def steps(self, grid: np.ndarray) -> np.ndarray:
+        """The step sizes that it runs with."""
+        if not self.tuned:
+            return np.ones(1)
+        return np.array([step_size_of(self.given)]) if self.fixed else grid
 
     def with_step_size(self, lr: Any) -> Any:
         """The method with another step size (traced ones included)."""
@@ -51,6 +58,14 @@ def with_step_size(method: Any, lr: Any) -> Any:
         if hasattr(method, name):
             return substitute(method, **{name: with_step_size(getattr(method, name), lr)})
     return substitute(method, lr=lr)
+
+
+def step_size_of(method: Any) -> Any:
+    """The step size of a rule, or of a method made of a rule."""
+    for name in ("inner", "rule"):
+        if hasattr(method, name):
+            return step_size_of(getattr(method, name))
+    return method.lr
 
 
 def _has_step_size(method: Any) -> bool:
@@ -86,11 +101,11 @@ def preconditioner_call(M: Any) -> str:
     return repr(word) if fresh == M else f"rv.precond.{call(M)}"
 
 
-def contenders(methods: Any, kind: str, size: int = 0) -> list[Contender]:
+def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> list[Contender]:
     """The contenders for a list of names (`"adam"`, `"adam[b1=0.8]"`), families (`"first_order"`) and objects.
 
-    A name is tuned; a name with `lr=` in brackets, or an object, races as it is given. Where no methods are named, those race that
-    are practical for `size` parameters.
+    A name is tuned, unless `tune` is false; a name with `lr=` in brackets, or an object, races as it is given. Where no methods are
+    named, those race that are practical for `size` parameters.
 
     Raises:
         ValueError: an unknown name, or a method that cannot solve this kind of problem.
@@ -118,6 +133,8 @@ def contenders(methods: Any, kind: str, size: int = 0) -> list[Contender]:
         seen[c.name] = seen.get(c.name, 0) + 1
         if seen[c.name] > 1:
             out[i] = dataclasses.replace(c, name=f"{c.name} ({seen[c.name]})")
+    if not tune:
+        out = [dataclasses.replace(c, fixed=True) for c in out]
     if not out:
         raise ValueError("no methods to race; name some, for example methods=['adam', 'sgd']")
     return out

@@ -42,6 +42,8 @@ def compare(
     seeds: int = 3,
     target: float | None = None,
     trials: int = 16,
+    tune: bool = True,
+    x0: Any = None,
     tell: Callable[[str], None] | None = None,
     command: str = "",
 ) -> Comparison:
@@ -59,6 +61,8 @@ def compare(
         seeds: how many starts (and orders of batches) are scored.
         target: the value that counts as solved (for training the mean training loss); the problem's own if None.
         trials: step sizes tried for each method.
+        tune: whether step sizes are chosen; if not, each method races with its default one.
+        x0: the start, in place of the problem's own.
         tell: called with a line of progress now and then.
         command: what to print as the way to repeat it.
 
@@ -76,7 +80,7 @@ def compare(
     """
     began = time.perf_counter()
     say = tell or (lambda line: None)
-    described = load_problem(problem)
+    described = load_problem(problem, x0)
     if target is not None:
         if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
             raise ValueError(f"target must be a finite number, the value that counts as solved, got {target!r}")
@@ -91,7 +95,7 @@ def compare(
     start = () if kind == "system" else as_arrays(described.start(jax.random.key(0)))
     if kind != "system":
         Layout.leafwise(start, "x0" if described.init is None else "init(key)")  # refuses what are no parameters
-    racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)))
+    racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)), tune)
     if kind != "system":
         check_problem(described, start)
     steps, epochs, seconds = _budget(budget, described)
@@ -131,12 +135,14 @@ def compare(
         target=described.target,
         entries=entries,
         seeds=drawn,
-        tuning_seeds=races.tuning,
+        tuning_seeds=races.tuning if tune else (),
         budget=budgeted,
         work_unit={"loss": "epochs", "system": "products"}.get(described.kind, "gradients"),
         spacing=spacing,
         warnings=tuple(
-            _warnings(entries, described, races.random, spacing, _interruption(interrupted, len(racing) - len(whole), bool(whole)))
+            _warnings(
+                entries, described, races.random, spacing, tune, _interruption(interrupted, len(racing) - len(whole), bool(whole))
+            )
         ),
         paths=_paths(finished, described),
         environment=environment(),
@@ -259,20 +265,23 @@ def _interruption(interrupted: bool, unfinished: int, some: bool) -> str:
     return f"The race was interrupted: {rest}."
 
 
-def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, interruption: str) -> list[str]:
+def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, tune: bool, interruption: str) -> list[str]:
     out = [interruption] if interruption else []
     edge = [f"{e.name} ({e.edge} tried, {e.step_size:.3g})" for e in entries if e.edge]
     if edge:
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")
     if problem.target is None:
         out.append("There is no target: methods are ranked by the final value alone. Set one with target=….")
+    if not tune and problem.kind != "system":
+        out.append("Step sizes were not tuned: every method raced with its default one, which says little about what it could do.")
     if problem.kind == "system":
         out.append(
             "The system and the start are fixed, so there is one run a method and no spread; the time to set a method up "
             "(factors, triangles, preconditioner) is in its seconds."
         )
     elif not random:
-        out.append("Start and gradients are fixed, so there is one run a method and no spread; step sizes were tuned on that run.")
+        tuned = "; step sizes were tuned on that run" if tune else ""
+        out.append(f"Start and gradients are fixed, so there is one run a method and no spread{tuned}.")
     if spacing > 1:
         if any(e.name == "gradient_descent" for e in entries):
             out.append(

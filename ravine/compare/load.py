@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -10,6 +11,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
+import jax
+import numpy as np
+
+from ravine.core.flat import as_arrays
 from ravine.core.registry import nearest
 from ravine.core.target import parse
 from ravine.problems import registry
@@ -20,22 +25,40 @@ class UserError(Exception):
     """The user's own code raised; the cause is the chained exception."""
 
 
-def load_problem(given: Any) -> Problem:
-    """The problem that `given` stands for.
+def load_problem(given: Any, x0: Any = None) -> Problem:
+    """The problem that `given` stands for; with `x0`, it starts there.
 
     Args:
         given: a `Problem`; a built-in name such as "rosenbrock[n=10]"; "package.module:attr" or "path/file.py:attr", where attr is
             a `Problem`, a function f(x) with a start `x0` beside it, or a function that returns a `Problem` and gets the bracket's
             values. A file without attr is asked for `problem`.
+        x0: a start in place of the problem's own, or of none.
 
     Raises:
         ValueError: no such problem, file or attribute, or an attribute that is no problem; the message shows a right one.
         UserError: the user's code raised.
     """
     if isinstance(given, Problem):
-        return given
+        return _starting_at(given, x0)
     if not isinstance(given, str):
         raise TypeError(f"problem must be a name or a ravine.Problem, got {type(given).__name__}. A right one:\n{EXAMPLE}")
+    return _starting_at(_load(given, x0), x0)
+
+
+def _starting_at(problem: Problem, x0: Any) -> Problem:
+    if x0 is None:
+        return problem
+    x0 = as_arrays(x0)
+    if problem.kind != "system":  # of which A says what x is like
+        own = as_arrays(problem.start(jax.random.key(0)))
+        form, other = ((jax.tree.structure(v), [np.shape(a) for a in jax.tree.leaves(v)]) for v in (own, x0))
+        if form != other:
+            theirs, ours = (jax.tree.map(lambda v: f"{v.dtype}{list(v.shape)}", v) for v in (own, x0))
+            raise ValueError(f"x0 must be like the start of {problem.name!r}, which is {theirs}; got {ours}")
+    return dataclasses.replace(problem, x0=x0, init=None)
+
+
+def _load(given: str, start: Any) -> Problem:
     target, values = parse(given)
     path, _, attribute = target.rpartition(":") if ":" in target else (target, "", "")
     if ":" not in target and not target.endswith(".py"):
@@ -45,7 +68,7 @@ def load_problem(given: Any) -> Problem:
     if not hasattr(module, attribute):
         own = [n for n, v in vars(module).items() if not n.startswith("_") and not isinstance(v, ModuleType)]
         raise ValueError(f"{path} has no attribute {attribute!r}{nearest(attribute, own) if own else '; it defines nothing'}")
-    return _as_problem(getattr(module, attribute), attribute, values, module, given)
+    return _as_problem(getattr(module, attribute), attribute, values, module, given, start)
 
 
 def _import(path: str) -> ModuleType:
@@ -77,7 +100,7 @@ def _import(path: str) -> ModuleType:
     return module
 
 
-def _as_problem(found: Any, attribute: str, values: dict[str, Any], module: ModuleType, given: str) -> Problem:
+def _as_problem(found: Any, attribute: str, values: dict[str, Any], module: ModuleType, given: str, start: Any) -> Problem:
     if isinstance(found, Problem):
         if values:
             raise ValueError(
@@ -102,7 +125,8 @@ def _as_problem(found: Any, attribute: str, values: dict[str, Any], module: Modu
         raise ValueError(
             f"{given!r}: what {attribute}() returned is of type {type(made).__name__}, not a problem. A right one:\n{EXAMPLE}"
         )
-    x0 = getattr(found, "x0", getattr(module, "x0", None))
+    x0 = start if start is not None else getattr(found, "x0", getattr(module, "x0", None))
     if len(missing) == 1 and x0 is not None:
         return Problem(name=attribute, fun=found, x0=x0, doc=(inspect.getdoc(found) or "").split("\n")[0])
-    raise ValueError(f"{given!r}: {attribute} is a function without a start: define x0 beside it, or return a problem:\n{EXAMPLE}")
+    cure = "define x0 beside it, give one as in --x0=1,2, or return a problem"
+    raise ValueError(f"{given!r}: {attribute} is a function without a start: {cure}:\n{EXAMPLE}")

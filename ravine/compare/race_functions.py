@@ -93,7 +93,7 @@ class Running(Sweep):
 
     def __init__(self, race: FunctionRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
-        self.lrs = np.asarray(race.grid if contender.tuned else np.ones(1))
+        self.lrs = contender.steps(race.grid)
         start = jax.tree.map(lambda v: v[0], race.starts)
         kind = LeastSquares if getattr(contender.given, "solves", None) is LeastSquares else Objective
         self.method = as_method(contender.given, kind)

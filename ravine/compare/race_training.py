@@ -119,7 +119,7 @@ class Running(Sweep):
 
     def __init__(self, race: TrainingRace, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
-        self.lrs = jnp.asarray(race.grid if contender.tuned else np.ones(1), jnp.float32)
+        self.lrs = jnp.asarray(contender.steps(race.grid), jnp.float32)
         start = race.first_start()
         self.method = race.method(contender)
         self.layout = layout_for(self.method, start, "params")

@@ -343,7 +343,7 @@ def html(comparison: Comparison) -> str:
     )
     listed = [
         ("Seeds", ", ".join(map(str, c.seeds))),
-        ("Tuning seeds", ", ".join(map(str, c.tuning_seeds))),
+        ("Tuning seeds", ", ".join(map(str, c.tuning_seeds)) or "none, step sizes were not tuned"),
         ("Budget", c.budget),
         ("Evaluated every", f"{c.spacing:,} iterations"),
         ("The race took", time(c.seconds)),

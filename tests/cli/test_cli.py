@@ -111,6 +111,34 @@ def test_a_function_that_jax_cannot_trace_is_told_the_cure(tmp_path, capsys):
     assert "JAX has removed" not in text
 
 
+def test_a_loss_that_does_not_take_its_data_is_told_in_a_sentence_with_its_place(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import numpy as np\nimport ravine as rv\n\ndef loss(w, batch):\n    return (batch @ w).mean()\n\n"
+        "problem = rv.Problem(loss=loss, x0=np.ones(2), data=np.ones((8, 3)), batch_size=4)\n"
+    )
+    assert run(["compare", str(file), *QUICK, "-o", str(tmp_path / "out")]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("ravine: loss(params, batch) fails on a batch of ")
+    assert text.endswith(f"({file}:5)\n")
+    assert text.count("\n") == 1
+
+
+def test_the_start_can_be_named(tmp_path, capsys):
+    quick = ["-m", "bfgs", "--budget", "40steps", "-o", str(tmp_path / "out")]
+    assert run(["compare", "sphere", *quick, "--x0=3,4", "-t", "1e-3"]) == 0
+    curves = json.loads((tmp_path / "out" / "result.json").read_text())["entries"][0]["curves"]
+    assert curves[0]["loss"][0] == 12.5
+    assert run(["compare", "sphere", *quick, "--x0=3,four"]) == 2
+    assert "--x0 3,four: write numbers with commas between" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    command = f"{sys.executable} -m ravine list problems | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_syntax_error_shows_the_line(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("x0 = 1.0\nproblem = (x0\n")

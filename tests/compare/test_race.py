@@ -125,6 +125,58 @@ def test_an_object_races_as_it_is_beside_an_optax_transformation():
     assert "rv.Momentum" in race.code or race.winner.name == "optax"
 
 
+def test_without_tuning_each_method_races_with_its_default_step_size():
+    race = rv.compare("sphere", ["momentum", "adam", "bfgs", "sgd[lr=0.3]"], budget="20steps", tune=False)
+    raced = {e.name: e for e in race.entries}
+    assert raced["momentum"].step_size == pytest.approx(rv.Momentum().lr)
+    assert raced["adam"].step_size == pytest.approx(rv.Adam().lr)
+    assert raced["sgd"].setting == "SGD(0.3)"
+    assert race.tuning_seeds == ()
+    assert any("Step sizes were not tuned" in w for w in race.warnings)
+    assert not any("edge of the grid" in w for w in race.warnings)
+    path = rv.minimize(load_problem("sphere").fun, load_problem("sphere").x0, method="adam", stop=rv.MaxSteps(20), history="f")
+    np.testing.assert_allclose(raced["adam"].curves[0].loss, path.history["f"], rtol=1e-5)
+
+
+def test_without_tuning_in_training():
+    race = rv.compare(SMALL, ["adam", "sgd"], budget="2epochs", seeds=1, tune=False)
+    assert {e.name: e.step_size for e in race.entries} == {"adam": pytest.approx(1e-3), "sgd": pytest.approx(rv.SGD().lr)}
+
+
+LOGS = rv.Problem(name="logs", fun=lambda x: jnp.sum(jnp.log(x)), x0=-np.ones(2))
+ROOTS = rv.Problem(name="roots", residual=jnp.sqrt, init=lambda key: -jnp.ones(2))
+
+
+def of_loss(loss, **more):
+    data = (np.ones((8, 3), np.float32), np.ones(8, np.float32))
+    return rv.Problem(name="own", loss=loss, x0={"w": np.ones(3, np.float32)}, data=data, **{"batch_size": 4} | more)
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        (LOGS, "problem 'logs' is nan at its start: give x0 where it is finite"),
+        (ROOTS, r"problem 'roots' is nan at its start: give init\(key\) where it is finite"),
+        (of_loss(lambda p, b: jnp.log(-jnp.sum(p["w"]))), "problem 'own' is nan at its start on its first batch"),
+        (of_loss(lambda p, b: jnp.mean(b[0] @ p["w"][1:])), r"fails on a batch of \('float32\[4, 3\]', 'float32\[4\]'\): "),
+        (of_loss(lambda p, b: b[0] @ p["w"]), r"loss must return a scalar, the mean over the batch, got \(4,\)"),
+        (
+            of_loss(lambda p, b: jnp.mean(b[0] @ p["w"]), validation=(np.ones((8, 2), np.float32), np.ones(8, np.float32))),
+            r"fails on validation of \('float32\[8, 2\]', 'float32\[8\]'\): ",
+        ),
+        (
+            of_loss(lambda p, b: jnp.mean(b[0] @ p["w"]), validation=(np.ones((8, 3), np.float32),)),
+            r"validation must have the form of data: it has validation\[0\], and data has data\[0\], data\[1\]",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_problem_is_said_before_anything_is_tuned(problem, words):
+    lines = []
+    with pytest.raises(ValueError, match=words):
+        rv.compare(problem, ["adam"], budget="4steps", tell=lines.append)
+    assert lines == []
+
+
 def test_nobody_reaches_an_impossible_target():
     race = rv.compare("sphere", ["sgd"], budget="5steps", target=-1.0, trials=3)
     assert race.verdict.startswith("No method reached -1 in 5 iterations")
@@ -191,12 +243,14 @@ def broken():
 problem = rv.Problem(name="whole", fun=bowl, x0=x0, target=1e-3)
 number = 3
 """
+FREE = "def free(x):\n    return (x * x).sum()\n"
 
 
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     path = tmp_path / "own_problem.py"
     path.write_text(FILE)
+    (tmp_path / "free_problem.py").write_text(FREE)
     monkeypatch.chdir(tmp_path)
     return path
 
@@ -206,6 +260,17 @@ def test_a_problem_of_one_s_own(file):
     assert load_problem(f"{file}:problem").target == 1e-3
     assert load_problem("own_problem.py:bowl").doc == "A bowl with its floor at 3."
     assert load_problem("own_problem:made[shift=2.0, power=4]").name == "made4"
+
+
+def test_a_start_may_be_given_with_the_problem(file):
+    assert load_problem("free_problem.py:free", [1.0, 2.0]).x0.tolist() == [1, 2]
+    with pytest.raises(ValueError, match=r"free is a function without a start: define x0 beside it, give one as in --x0=1,2"):
+        load_problem("free_problem.py:free")
+    assert load_problem("rosenbrock", [0.5, 0.5]).x0.tolist() == [0.5, 0.5]
+    drawn = rv.Problem(fun=jnp.sum, init=lambda key: jax.random.normal(key, (2,)))
+    assert load_problem(drawn, [0.5, 0.5]).init is None
+    with pytest.raises(ValueError, match=r"x0 must be like the start of 'rosenbrock', which is float64\[2\]; got float64\[3\]"):
+        load_problem("rosenbrock", [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(
