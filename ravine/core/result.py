@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ravine.core import work as counts
-from ravine.core.status import SENTENCES, Status
+from ravine.core.status import NOWHERE, SENTENCES, Status
 from ravine.core.stop import Stop, View
 
 
@@ -105,7 +105,8 @@ class Result:
             text = ", ".join(f"{Status(int(s)).name}: {int(c)}" for s, c in zip(names, n, strict=True))
             return f"{text}. {self.remark}" if self.remark else text
         status = Status(int(self.code))
-        text = f"{status.name}: {SENTENCES[status]}"
+        nowhere = status is Status.NONFINITE and not np.isfinite(self.fun)
+        text = f"{status.name}: {NOWHERE if nowhere else SENTENCES[status]}"
         reason = self._reason(status)
         if reason:
             text += f" ({reason})"

@@ -57,3 +57,6 @@ SENTENCES = {
     Status.MAX_SECONDS: "the budget of seconds was used up",
     Status.INTERRUPTED: "interrupted",
 }
+
+NOWHERE = "no finite value could be found, and the start is returned, where there is none either"
+"""The sentence of NONFINITE where no point was finite."""

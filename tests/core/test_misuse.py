@@ -86,4 +86,5 @@ def test_a_start_that_is_not_finite_is_said_to_be_none():
     r = rv.minimize(f, jnp.array([jnp.nan, 1.0]), method="bfgs")
     assert r.status is rv.Status.NONFINITE
     assert r.message.endswith("x0 itself is not finite: there is no finite point to return.")
+    assert "the start is returned, where there is none either" in r.message
     assert "x0 itself" not in rv.minimize(lambda x: jnp.log(x[0]), -jnp.ones(2), method="bfgs").message

@@ -1,9 +1,9 @@
 """L-BFGS-B: L-BFGS within bounds.
 
     B = θI − W M Wᵀ,   W = [Y  θS],   M⁻¹ = [−D  Lᵀ; L  θSᵀS],   SᵀY = L + D + (upper part)
-    xᶜ = the first minimum of the model along the projected path P(x − t g)
-    x̄ = the minimum of the model over the elements that are free at xᶜ, projected
-    x⁺ = x + t (x̄ − x)                                                     t from a line search, within the bounds
+    xᶜ = x + pᶜ, the first minimum of the model along the projected path P(x − t g)
+    x̄ = x + p̄, the minimum of the model over the elements that are free at xᶜ, projected
+    x⁺ = x + t p̄                                                           t from a line search, within the bounds
 
 [1, (3.4)-(3.6), algorithm CP, section 5.1], with the projection of x̄ in place of a truncation [2]. Where every element has two
 bounds, the first t is 1, as in the authors' program: the box says how far is far. The breakpoints of the path are
@@ -75,8 +75,9 @@ class LBFGSB(LineSearchDescent):
 
     def look(self, problem: Any, memory: Pairs, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         S, Y, used, theta = memory
-        low = jnp.full_like(x, -jnp.inf) if problem.lower is None else problem.lower
-        high = jnp.full_like(x, jnp.inf) if problem.upper is None else problem.upper
+        # Steps, not points: a step that is small beside x would be rounded away in their difference.
+        low = jnp.full_like(x, -jnp.inf) if problem.lower is None else problem.lower - x
+        high = jnp.full_like(x, jnp.inf) if problem.upper is None else problem.upper - x
         m = S.shape[0]
         SY, SS, unused = S @ Y.T, S @ S.T, jnp.diag((~used).astype(x.dtype))
         L, D = jnp.tril(SY, -1), jnp.diag(jnp.diag(SY)) + unused
@@ -84,7 +85,7 @@ class LBFGSB(LineSearchDescent):
         W = jnp.concatenate([Y, theta * S]).T
 
         # Cauchy: each element leaves the path −t g at its bound, at t_i. Sums over those that have not left yet, in the order of t.
-        at = jnp.where(g < 0, (x - high) / g, jnp.where(g > 0, (x - low) / g, jnp.inf))
+        at = jnp.where(g < 0, -high / g, jnp.where(g > 0, -low / g, jnp.inf))
         d = jnp.where(at > 0, -g, 0)
         order = jnp.argsort(at)
         t = jnp.concatenate([jnp.zeros(1, x.dtype), at[order]])
@@ -101,16 +102,15 @@ class LBFGSB(LineSearchDescent):
         ends = (slope >= 0) | (inside <= jnp.append(t[1:], jnp.inf)) | (dd <= 0) | ~jnp.isfinite(t)
         j = jnp.argmax(ends.at[-1].set(True))
         t_c = jnp.where((slope[j] < 0) & (dd[j] > 0) & (curvature[j] > 0), inside[j], finite[j])
-        x_c = jnp.clip(x + t_c * d, low, high)
-        x_c = jnp.where(at <= t_c, jnp.where(g > 0, low, high), x_c)
+        p_c = jnp.where(at <= t_c, jnp.where(g > 0, low, high), jnp.clip(t_c * d, low, high))
 
         # The minimum over the elements that are free at the Cauchy point, by the formula of Sherman, Morrison and Woodbury.
-        free = (x_c > low) & (x_c < high)
-        r = jnp.where(free, g + theta * (x_c - x) - W @ (M @ (W.T @ (x_c - x))), 0)
+        free = (p_c > low) & (p_c < high)
+        r = jnp.where(free, g + theta * p_c - W @ (M @ (W.T @ p_c)), 0)
         Z = jnp.where(free[:, None], W, 0)
         v = jnp.linalg.solve(jnp.eye(2 * m, dtype=x.dtype) - M @ (Z.T @ Z) / theta, M @ (Z.T @ r))
-        x_bar = jnp.clip(x_c - jnp.where(free, r + Z @ v / theta, 0) / theta, low, high)
-        return memory, jnp.where(g @ (x_bar - x) < 0, x_bar, x_c) - x
+        p_bar = jnp.clip(p_c - jnp.where(free, r + Z @ v / theta, 0) / theta, low, high)
+        return memory, jnp.where(g @ p_bar < 0, p_bar, p_c)
 
     def blind_trial(self, problem: Any, p: Any) -> Any:
         if problem.lower is None:

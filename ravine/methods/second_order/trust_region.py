@@ -42,7 +42,7 @@ class State(NamedTuple):
         x, f, g: the last accepted point; model: its Hessian, () where only products with it are used.
         radius: Δ.
         promise: the decrease that the model without the radius predicts; ∞ where it has no minimum.
-        idle: steps in succession that gained nothing and promised nothing beyond rounding.
+        idle: steps in succession that gained nothing, and promised nothing beyond rounding or were accepted for their slopes alone.
         lowest, least: the least f and the least |g|∞ seen.
         accepted: whether the last trial moved x.
     """
@@ -91,7 +91,8 @@ class TrustRegion(Method):
 
         # Where rounding hides the decrease, the mean slope along the step says it. A trial that is not finite is no decrease.
         by_slopes = -0.5 * (s.g + g) @ p
-        actual = jnp.where(jnp.abs(s.f - f) <= resolution(s.f), by_slopes, s.f - f)
+        hidden = jnp.abs(s.f - f) <= resolution(s.f)
+        actual = jnp.where(hidden, by_slopes, s.f - f)
         finite = (jnp.isfinite(f) & jnp.all(jnp.isfinite(g))) | (f == -jnp.inf)
         ratio = jnp.where(finite, actual / predicted, -jnp.inf)
         accepted = (ratio > self.eta) & (actual > 0)
@@ -113,7 +114,8 @@ class TrustRegion(Method):
             model=work.cond(accepted, lambda: self._subproblem(x).model(problem, x, g, s.model), lambda: s.model),
             radius=jnp.where(ratio > 0.25, longer, shorter),
             promise=promise,
-            idle=jnp.where(unresolved & ~gained, s.idle + 1, 0),
+            # Slopes that promise what values never show are those of another function: a derivative may be wrong.
+            idle=jnp.where(gained, 0, jnp.where(unresolved | (hidden & accepted), s.idle + 1, jnp.where(accepted, 0, s.idle))),
             lowest=jnp.where(accepted, jnp.minimum(s.lowest, f), s.lowest),
             least=jnp.where(accepted, jnp.minimum(s.least, now), s.least),
             accepted=accepted,

@@ -162,8 +162,16 @@ def test_of_two_parameters_a_tuple_of_lists_is_the_lower_and_the_upper_bounds_an
 def test_a_gradient_that_is_small_beside_x_is_none_the_less(method):
     # Half a rounding of x = 4·10¹⁰ is 4·10⁻⁶, and the slope is 2·10⁻⁸.
     r = rv.minimize(lambda x: jnp.sum((x / 1e9 - 50) ** 2), jnp.array([4e10]), method=method, bounds=(0, 1e11))
-    assert r.success == (method == "trust_region")  # L-BFGS-B's first step is as long as the gradient, which moves x by nothing
-    assert not r.success or abs(r.x[0] / 5e10 - 1) < 1e-7
+    assert r.success
+    assert abs(r.x[0] / 5e10 - 1) < 1e-7
+
+
+def test_steps_that_are_small_beside_x_are_not_rounded_away():
+    r = rv.minimize(
+        lambda x: jnp.sum(1e-9 * jnp.cosh(x - 1e13)), jnp.array([1e13 + 3, 1e13 - 2]), method="lbfgsb", bounds=(0, 2e13)
+    )
+    assert r.status is rv.Status.CONVERGED
+    assert r.x.tolist() == [1e13, 1e13]
 
 
 @pytest.mark.parametrize("method", ["trust_region", "lbfgsb"])

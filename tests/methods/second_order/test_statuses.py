@@ -172,3 +172,17 @@ def test_a_gradient_that_a_rounding_of_x_changes_is_not_believed_to_be_small(met
 
     r = rv.minimize(f, jnp.float32([1800.0, 1900.0]), method=method, tol=0.0)
     assert r.status.name == status, r.message
+
+
+@pytest.mark.parametrize("method", sorted(set(ALL) - {"steepest_descent"}))
+def test_a_derivative_of_the_wrong_sign_ends_soon_and_is_no_success(method):
+    """f falls nowhere along what the derivative promises; slopes that contradict the values are not followed for ever."""
+
+    @jax.custom_jvp
+    def bowl(x):
+        return jnp.sum((x - 1.0) ** 2)
+
+    bowl.defjvp(lambda x, v: (bowl(*x), 2.0 * (x[0] - 1.0) * jnp.array([-1.0, 1.0, 1.0]) @ v[0]))
+    r = rv.minimize(bowl, np.array([-1.2, 1.0, 3.0]), method=method)
+    assert r.status is rv.Status.STALLED, r.message
+    assert r.nfev < 500
