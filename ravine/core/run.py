@@ -53,8 +53,9 @@ def run(
         resume: an earlier result of the same method and problem to go on from.
 
     Raises:
-        ValueError: `history` inside `jit` without a `MaxSteps` to make room for, or of what the method does not record; `resume`
-            with the result of another method or of other shapes; an array or a schedule that is no setting of the method.
+        ValueError: `history` inside `jit` without a `MaxSteps` to make room for, or of what the method does not record; a
+            budget of seconds inside `jit`; `resume` with the result of another method or of other shapes; an array or a schedule
+            that is no setting of the method.
         TypeError: a stop, callback, key or earlier result that is none.
     """
     history = (history,) if isinstance(history, str) else tuple(history)
@@ -79,6 +80,8 @@ def run(
             ) from None
     if callback is not None:
         raise ValueError("callback cannot be called while JAX is tracing; record with history=(…) instead")
+    if "seconds" in stop.requirements():
+        raise ValueError("MaxSeconds looks at the host's clock, which a traced run cannot see: stop by MaxSteps or MaxEvaluations")
     rows = _most_steps(stop) + 1 if history else 0
 
     def search(x: Any) -> tuple[Any, Result]:

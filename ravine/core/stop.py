@@ -219,7 +219,7 @@ class MaxEvaluations(Stop):
 
 class MaxSeconds(Stop):
     """MAX_SECONDS after `seconds` of wall-clock time. Tested at the boundaries to the host, about every 0.2 s; a run that sits in
-    the user's own `jit` has no boundary and cannot see the clock."""
+    the user's own `jit` has no boundary, cannot see the clock, and refuses this criterion."""
 
     seconds: float = hyper(60.0, 0.1, 1e6, log=True, valid=">=0", doc="seconds")
     needs: ClassVar[frozenset[str]] = frozenset({"seconds"})

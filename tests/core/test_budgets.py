@@ -99,3 +99,11 @@ def test_history_inside_jit_needs_room():
 def test_a_callback_inside_jit_is_refused():
     with pytest.raises(ValueError, match="record with history"):
         jax.jit(lambda x: rv.minimize(valley, x, method=SLOW, callback=print))(START)
+
+
+def test_a_traced_run_cannot_see_the_clock_and_says_so():
+    for stop in (rv.MaxSeconds(1.0), rv.MaxSteps(5) | rv.MaxSeconds(1.0)):
+        with pytest.raises(
+            ValueError, match="MaxSeconds looks at the host's clock, which a traced run cannot see: stop by MaxSteps"
+        ):
+            jax.jit(lambda x, stop=stop: rv.minimize(valley, x, method="bfgs", stop=stop).x)(START)
