@@ -32,6 +32,7 @@ from ravine.core.tracing import is_traced
 
 SECONDS_BETWEEN_BOUNDARIES, CLOCKED = 0.5, 0.2
 """The latter where a budget of seconds is watched. What a boundary costs: `docs/first_order.md`, on `train` beside a bare loop."""
+FASTER = 4
 HISTORY_ROWS = 512
 TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 
@@ -319,7 +320,9 @@ def drive(
             status = int(carry.status)
             # The first chunk of an unknown problem holds its compilation: it says nothing about the pace unless it was quick.
             if known or took < between / 16:
-                _pace[name] = max(took, 1e-7)
+                # Steps may be quick for a while, as trials of a search are beside steps that solve a system (twelve of them made a
+                # chunk of 29 s out of one of 0.2): no chunk has more than FASTER times as many steps as the last one.
+                _pace[name] = max(took, between / (FASTER * max(k - before, 1)), 1e-7)
                 known = True
             elif name in _tried:
                 _pace[name], known = took, True

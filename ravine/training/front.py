@@ -232,7 +232,7 @@ class _Run:
         if isinstance(self.feed, Streamed) and self.feed.exhausted and not self.verdict:
             asked = "" if self.total == NEVER else f" of the {self.total} that were asked for"
             again = "a list, a loader or a function of the epoch can be read again"
-            self.remark = f"The generator ended after {self.seen} batches{asked}; {again}."
+            self.remark = f"The generator is exhausted after {self.seen} batches{asked}; {again}."
         # A run that goes on from a checkpoint may have a column that its first rows lack, or the other way round.
         columns = dict.fromkeys(name for r in self.rows for name in r)
         history = {name: np.array([r.get(name, np.nan) for r in self.rows]) for name in columns}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
+from ravine.core import driver
 
 
 def valley(x):
@@ -107,3 +108,22 @@ def test_a_traced_run_cannot_see_the_clock_and_says_so():
             ValueError, match="MaxSeconds looks at the host's clock, which a traced run cannot see: stop by MaxSteps"
         ):
             jax.jit(lambda x, stop=stop: rv.minimize(valley, x, method="bfgs", stop=stop).x)(START)
+
+
+def test_a_few_quick_steps_among_slow_ones_do_not_break_a_budget_of_seconds(monkeypatch):
+    """Of every 100 steps 30 take a microsecond, the others 0.05 s, by a clock of the test's own."""
+    clock, advance = [0.0], driver.advance
+
+    def timed(method, problem, carry, stop, n, seconds, **how):
+        k = int(carry.k)
+        carry = advance(method, problem, carry, stop, n, seconds, **how)
+        clock[0] += sum(1e-6 if i % 100 < 30 else 0.05 for i in range(k, int(carry.k)))
+        return carry
+
+    monkeypatch.setattr(driver, "advance", timed)
+    monkeypatch.setattr(driver.time, "perf_counter", lambda: clock[0])
+    for _ in range(2):  # the second run begins with the pace that the first one ended with
+        began = clock[0]
+        r = rv.minimize(valley, START, method=rv.GradientDescent(2e-6), stop=rv.MaxSeconds(25.0) | rv.MaxSteps(10**6))
+        assert r.status is rv.Status.MAX_SECONDS
+        assert 25 <= clock[0] - began < 28

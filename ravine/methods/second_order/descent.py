@@ -19,6 +19,7 @@ from ravine.core.problem import Objective
 from ravine.core.pytree import largest, select
 from ravine.core.status import Status
 from ravine.math.box import nearly_stationary, project, projected_gradient
+from ravine.steps.far import far
 from ravine.steps.line_search import Line, rounding
 
 PATIENCE = 8
@@ -98,6 +99,10 @@ class LineSearchDescent(Method):
         """The first t along a direction whose length means nothing: t p is no longer than 1."""
         return jnp.minimum(1, 1 / jnp.sqrt(p @ p))
 
+    def endless(self, memory: Any) -> Any:
+        """Whether the model has no minimum along the direction; None for methods whose model always has one."""
+        return None
+
     def init(self, problem: Objective, x: Any) -> State:
         f, g = problem.value_and_grad(x)
         fresh = jnp.bool_(self.learns)
@@ -111,7 +116,8 @@ class LineSearchDescent(Method):
         x = project(s.x + s.line.t * s.p, problem.lower, problem.upper)
         f, g = problem.value_and_grad(x)
         m = g @ s.p
-        line = self.search.judge(s.line, f, m)  # type: ignore[attr-defined]
+        line, endless = self.search.judge(s.line, f, m), self.endless(s.memory)  # type: ignore[attr-defined]
+        line = line if endless is None else far(s.line, line, endless, f, m)
         over = line.accepted | line.failed | ~(s.line.slope <= 0)
         again = s._replace(line=line, accepted=jnp.bool_(False))
         return work.cond(over, lambda: self.turn(problem, s, line, x, f, g, m), lambda: again)

@@ -6,6 +6,7 @@
 
 [1, sections 3.3 and 3.4], with |λ| for λ so that p leads down along directions of negative curvature, too [2]. Near a saddle, where
 that step is short, p goes a tenth of max(1, |x|) along the eigenvector of the least eigenvalue; a saddle is never optimal.
+Where an eigenvalue is negative the model has no minimum, and the search looks far ahead (`ravine.steps.far`).
 
 [1] J. Nocedal, S. J. Wright, "Numerical Optimization", Springer (2006).
 [2] Y. N. Dauphin et al., "Identifying and attacking the saddle point problem in high-dimensional non-convex optimization", NIPS 27
@@ -67,7 +68,9 @@ class Newton(LineSearchDescent):
         z = z.at[0].set(jnp.where(at_saddle, jnp.where(z[0] < 0, -reach, reach), z[0]))
         return Curvature(lam[0], noise), jnp.where(fresh, -g, Q @ z)
 
+    def endless(self, memory: Curvature) -> Any:
+        return memory.least < -10 * memory.noise
+
     def optimality(self, problem: Any, s: State) -> Any:
-        least, noise = s.memory
-        falling = jnp.where(least < -10 * noise, -least, 0) * jnp.maximum(1, jnp.max(jnp.abs(s.x)))
+        falling = jnp.where(self.endless(s.memory), -s.memory.least, 0) * jnp.maximum(1, jnp.max(jnp.abs(s.x)))
         return jnp.maximum(self.slope_at(problem, s), falling)

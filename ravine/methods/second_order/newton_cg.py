@@ -4,7 +4,8 @@
     x⁺ = x + t p
 
 by the same driver that runs this method, with Hessian-vector products [1, algorithm 7.1]. Where conjugate gradients meet negative
-curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was negative.
+curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was negative. Then
+the model has no minimum, and the search looks far ahead (`ravine.steps.far`).
 
 With `diagonal`, each parameter has a unit: x = D^(−½) q, with the lengths of H's rows in D, so that what differs by orders of
 magnitude in x does not in q. They are estimated (`ravine.math.row_lengths`) after each system that took more than 50 steps:
@@ -42,9 +43,10 @@ class Product(Record):
     mv: Any = part()
 
 
-class Units(NamedTuple):
-    """D, how often it was looked for, and the steps that the last system took."""
+class Memory(NamedTuple):
+    """Whether the last system met negative curvature; D, how often it was looked for, and the steps that the last system took."""
 
+    endless: Any
     D: Any
     looks: Any
     steps: Any
@@ -72,7 +74,10 @@ class NewtonCG(LineSearchDescent):
             raise ValueError("NewtonCG: diagonal changes the units that the preconditioner is for; take one of the two")
 
     def blank(self, x: Any) -> Any:
-        return Units(jnp.ones_like(x), jnp.int32(0), jnp.int32(0)) if self.diagonal else ()
+        return Memory(jnp.bool_(False), jnp.ones(x.shape if self.diagonal else (), x.dtype), jnp.int32(0), jnp.int32(0))
+
+    def endless(self, memory: Memory) -> Any:
+        return memory.endless
 
     def learn(self, memory: Any, fresh: Any, s: Any, y: Any, g: Any) -> Any:
         return memory
@@ -81,18 +86,18 @@ class NewtonCG(LineSearchDescent):
         _, hvp = problem.linearize_gradient(x)
         if self.diagonal:
             memory = work.cond(memory.steps > OFTEN, lambda: measured(hvp, memory), lambda: memory)
-        root = jnp.sqrt(memory.D) if self.diagonal else jnp.ones((), x.dtype)
+        root = jnp.sqrt(memory.D)
         stop = Optimality(jnp.minimum(0.5, jnp.sqrt(jnp.sqrt(g @ g)))) | MaxSteps(2 * x.size)
         system = LinearSystem(Product((lambda q: hvp(q / root) / root) if self.diagonal else hvp), -g / root)
         inner = driver.solve(self.linear, system, jnp.zeros_like(x), stop, best=False)
         p, bend, steepest = inner.state.x / root, jnp.abs(inner.state.curvature), g / root**2
         downhill = -jnp.where(bend > 0, (g @ steepest) / bend, 1) * steepest
-        after = memory._replace(steps=inner.k) if self.diagonal else ()
+        after = memory._replace(endless=~inner.state.good, steps=inner.k)
         return after, jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
 
 
-def measured(hvp: Any, units: Units) -> Units:
+def measured(hvp: Any, memory: Memory) -> Memory:
     """D after one more look at the rows of H."""
-    D, looks, steps = units
+    D, looks = memory.D, memory.looks
     lengths = row_lengths(hvp, D, jax.random.fold_in(jax.random.key(0), looks))
-    return Units(jnp.where(looks == 0, lengths, 0.5 * (D + lengths)), looks + 1, steps)
+    return memory._replace(D=jnp.where(looks == 0, lengths, 0.5 * (D + lengths)), looks=looks + 1)

@@ -186,3 +186,26 @@ def test_a_derivative_of_the_wrong_sign_ends_soon_and_is_no_success(method):
     r = rv.minimize(bowl, np.array([-1.2, 1.0, 3.0]), method=method)
     assert r.status is rv.Status.STALLED, r.message
     assert r.nfev < 500
+
+
+@pytest.mark.parametrize("method", [rv.Newton(), rv.Newton(search=rv.StrongWolfe()), rv.NewtonCG(), rv.NewtonCG(diagonal=True)])
+def test_a_function_that_falls_without_end_behind_ripples_is_unbounded(method):
+    """CUTEst's INDEF: each ripple has a minimum along every line, and Newton's steps are as long as a ripple."""
+
+    def f(x):
+        return jnp.sum(x) + jnp.sum(jnp.cos(2 * x[1:-1] - x[-1] - x[0]))
+
+    r = rv.minimize(f, np.arange(1, 51) / 51, method=method)
+    assert r.status is rv.Status.UNBOUNDED, r.message
+    assert r.nfev < 500
+    assert np.isfinite(r.fun)
+
+
+@pytest.mark.parametrize("method", ["newton", "newton_cg"])
+def test_a_look_far_ahead_changes_no_step_where_f_rises_there(method):
+    """x⁴ − x² has a maximum at 0, so the first system meets negative curvature."""
+    f = lambda x: jnp.sum(x**4 - x**2)  # noqa: E731
+    r = rv.minimize(f, np.full(3, 0.1), method=method, history=("x",))
+    assert r.success
+    assert np.abs(r.history["x"]).max() < 2
+    np.testing.assert_allclose(r.fun, -0.75, atol=1e-12)
