@@ -1,9 +1,9 @@
 """L-BFGS-B: L-BFGS within bounds.
 
     B = θI − W M Wᵀ,   W = [Y  θS],   M⁻¹ = [−D  Lᵀ; L  θSᵀS],   SᵀY = L + D + (upper part)
-    xᶜ = x + pᶜ, the first minimum of the model along the projected path P(x − t g)
-    x̄ = x + p̄, the minimum of the model over the elements that are free at xᶜ, projected
-    x⁺ = x + t p̄                                                           t from a line search, within the bounds
+    xᶜ = the first minimum of the model along the projected path P(x − t g)
+    x̄ = the minimum of the model over the elements that are free at xᶜ, projected
+    x⁺ = x + t (x̄ − x)                                                     t from a line search, within the bounds
 
 [1, (3.4)-(3.6), algorithm CP, section 5.1], with the projection of x̄ in place of a truncation [2]. Where every element has two
 bounds, the first t is 1, as in the authors' program: the box says how far is far. The breakpoints of the path are
@@ -75,7 +75,7 @@ class LBFGSB(LineSearchDescent):
 
     def look(self, problem: Any, memory: Pairs, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         S, Y, used, theta = memory
-        # Steps, not points: a step that is small beside x would be rounded away in their difference.
+        # In steps, p_c = xᶜ − x and p_bar = x̄ − x: one that is small beside x would be rounded away in the difference of two points.
         low = jnp.full_like(x, -jnp.inf) if problem.lower is None else problem.lower - x
         high = jnp.full_like(x, jnp.inf) if problem.upper is None else problem.upper - x
         m = S.shape[0]
