@@ -75,7 +75,7 @@ class LBFGSB(LineSearchDescent):
 
     def look(self, problem: Any, memory: Pairs, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         S, Y, used, theta = memory
-        # In steps, p_c = xᶜ − x and p_bar = x̄ − x: one that is small beside x would be rounded away in the difference of two points.
+        # In steps, p_c = xᶜ − x and p_bar = x̄ − x: one that is small beside x is rounded away in the difference of two points.
         low = jnp.full_like(x, -jnp.inf) if problem.lower is None else problem.lower - x
         high = jnp.full_like(x, jnp.inf) if problem.upper is None else problem.upper - x
         m = S.shape[0]
