@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.core.choice import as_method, label, registered_name
+from ravine.core.choice import as_method, check_settings, label, registered_name
 from ravine.core.problem import LeastSquares, LinearSystem, Objective, Oracles, Training
 from ravine.core.pytree import Record, substitute
 from ravine.core.registry import HOMES, family, method_class, names, unknown
@@ -135,6 +135,8 @@ def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> lis
             out[i] = dataclasses.replace(c, name=f"{c.name} ({seen[c.name]})")
     if not tune:
         out = [dataclasses.replace(c, fixed=True) for c in out]
+    for c in out:
+        check_settings(c.given)
     if not out:
         raise ValueError("no methods to race; name some, for example methods=['adam', 'sgd']")
     return out

@@ -88,6 +88,8 @@ def compare(
     for name, value in (("seeds", seeds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not isinstance(tune, bool):
+        raise ValueError(f"tune must be True or False, got {tune!r}")
     batched = described.loss is not None and described.batch_size is not None
     kind = described.kind if described.kind != "loss" or batched else "batch"
     if methods is None and kind == "system":

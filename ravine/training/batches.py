@@ -211,7 +211,7 @@ class Streamed:
             raise ValueError("say how long to train: epochs=10, or steps=1000")
         self.loss, self.layout, self.source, self.epochs, self.steps = loss, layout, batches, epochs, steps
         self.check = check
-        self.form_of: Any = None
+        self.like: Any = None  # a tree of the form of the first batch
         self.shapes: set[Any] = set()
         self.epoch, self.epoch_ends = 0, []  # type: tuple[int, list[int]]
         self.iterator: Iterator[Any] | None = None
@@ -253,8 +253,8 @@ class Streamed:
         batch, name = jax.tree.map(np.asarray, batch), f"batch {self.pulled}"
         if _shapes(batch) not in self.shapes:
             examples(batch, name)
-            self.form_of = batch if self.form_of is None else self.form_of
-            require_form(batch, self.form_of, name, "batch 1")
+            self.like = jax.tree.map(lambda v: v.dtype, batch) if self.like is None else self.like
+            require_form(batch, self.like, name, "batch 1")
             self.check(batch, name)
             self.shapes.add(_shapes(batch))
         return jax.tree.map(_as_jax_would, batch)

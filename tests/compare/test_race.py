@@ -206,6 +206,11 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.compare("sphere", ["first_ordr"]), r"unknown method 'first_ordr'; did you mean 'first_order'\?"),
         (lambda: rv.compare("sphere[n=2.5]"), r"'sphere': n must be a whole number, such as 2; got 2.5"),
         (lambda: rv.compare("digits_mlp[target=low]"), r"target must be a number, such as 0.05; got 'low'"),
+        (
+            lambda: rv.compare("sphere", [rv.SGD(lambda k: -0.1)]),
+            r"SGD: the schedule of lr must return one finite number.*it is -0.1",
+        ),
+        (lambda: rv.compare("sphere", tune="no"), r"tune must be True or False, got 'no'"),
         (lambda: rv.compare("sphere", seeds=0), r"seeds must be a whole number of at least 1, got 0"),
         (lambda: rv.compare("sphere[n=0]"), r"n"),
         (lambda: rv.compare(rv.Problem(fun=len, x0={})), r"x0 has no parameters: it is an empty tree"),
