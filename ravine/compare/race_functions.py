@@ -106,10 +106,10 @@ class Running(Sweep):
         self.size = sum(int(np.prod(np.shape(v))) for v in jax.tree.leaves(start))
         begin = jax.jit(partial(_begin, contender, kind, self.layout, steps + 1))
         step = jax.jit(partial(_chunk, contender, kind), donate_argnames="carries")
-        shapes = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
+        shapes, _ = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
         n = 1
         compiled(step, self.problem, self.stop, self.lrs, np.int32(n), carries=shapes)
-        with TURN:
+        with TURN.taken():
             carries = begin(self.problem, self.stop, self.lrs, race.starts)
             deadline = time.perf_counter() + seconds
             while not np.all(carries.status) and not stopped() and time.perf_counter() <= deadline:

@@ -80,7 +80,7 @@ class SystemRun:
     def __init__(self, race: SystemRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
         self.stop = Optimality(race.tol) | MaxSteps(steps)
-        with TURN:
+        with TURN.taken():
             method, problem = self._ready()
             carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), steps + 1, False)
             carry = driver.advance(method, problem, carry, self.stop, 1)

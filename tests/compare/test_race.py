@@ -14,7 +14,7 @@ import ravine as rv
 from ravine.compare.contenders import contenders, grid
 from ravine.compare.load import UserError, load_problem
 from ravine.compare.race_training import TrainingRace
-from ravine.compare.turn import CHUNK, SECONDS, next_chunk
+from ravine.compare.turn import CHUNK, SECONDS, Turn, compiled, next_chunk
 
 SMALL = "digits_mlp[width=8]"
 
@@ -327,6 +327,41 @@ def test_one_program_runs_at_a_time(monkeypatch):
 
     rv.compare(rv.Problem(fun=visited, x0=np.ones(3)), ["bfgs", "lbfgs", "nonlinear_cg"], budget="20steps")
     assert most[0] == 1
+
+
+def test_programs_that_call_no_library_run_two_at_a_time_and_others_alone():
+    turn, held, together = Turn(), [], []
+
+    def hold(alone):
+        with turn.taken(alone):
+            held.append(alone)
+            together.append(sorted(held))
+            time.sleep(0.02)
+            held.remove(alone)
+
+    threads = [threading.Thread(target=hold, args=(alone,)) for alone in (False, False, True, False, True, True, False, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert len(together) == len(threads)
+    assert [False, False] in together
+    assert all(alone in ([False], [False, False], [True]) for alone in together)
+
+
+@pytest.mark.parametrize(
+    ("f", "alone"),
+    [
+        (lambda x: jnp.tanh(x @ x), False),
+        (lambda x: jnp.linalg.cholesky(x @ x.T), True),
+        (lambda x: jnp.linalg.solve(x, x), True),
+        (lambda x: jax.pure_callback(lambda x: x, x, x), True),
+        (lambda x: jax.lax.conv(x[None, None], x[None, None], (1, 1), "SAME"), True),
+        (lambda x: jnp.fft.fft(x).real, True),
+    ],
+)
+def test_what_calls_a_library_is_known_by_its_program(f, alone):
+    assert compiled(jax.jit(f), jnp.eye(4, dtype=jnp.float32))[1] is alone
 
 
 def test_the_clock_is_looked_at_more_often_where_steps_are_slow():
