@@ -29,11 +29,11 @@ def check_problem(problem: Problem, start: Any) -> None:
     n = examples(problem.data)
     batch = jax.tree.map(lambda v: v[: problem.batch_size or n], problem.data)
     loss = Function(problem.loss, "loss")
-    check_loss(loss, start, jax.tree.map(_form, batch))
+    check_loss(loss, start, batch)
     if problem.validation is not None:
         examples(problem.validation, "validation")
         require_form(problem.validation, problem.data, "validation")
-        check_loss(loss, start, jax.tree.map(_form, problem.validation), "validation")
+        check_loss(loss, start, problem.validation, "validation")
     _require_finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
 
 
@@ -46,7 +46,3 @@ def _require_finite(problem: Problem, value: Any, where: str) -> None:
     if not np.isfinite(value):
         cure = "x0" if problem.init is None else "init(key)"
         raise ValueError(f"problem {problem.name!r} is {float(value)} at its start{where}: give {cure} where it is finite")
-
-
-def _form(v: Any) -> Any:
-    return jax.ShapeDtypeStruct(np.shape(v), jax.dtypes.canonicalize_dtype(v.dtype))
