@@ -17,10 +17,11 @@ import numpy as np
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
 from ravine.compare.sweep import Sweep
-from ravine.compare.turn import SECONDS, TURN, compiled, next_chunk
+from ravine.compare.turn import SECONDS, TURN, compiled, next_chunk, run
 from ravine.core import driver, work
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
+from ravine.core.codegen import Compiled
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.method import Method
@@ -104,17 +105,17 @@ class Running(Sweep):
         self.lrs = self.lrs.astype(dtype)
         self.stop = MaxSteps(steps) | Optimality(default_tolerance(dtype))
         self.size = sum(int(np.prod(np.shape(v))) for v in jax.tree.leaves(start))
-        begin = jax.jit(partial(_begin, contender, kind, self.layout, steps + 1))
-        step = jax.jit(partial(_chunk, contender, kind), donate_argnames="carries")
+        begin = Compiled(partial(_begin, contender, kind, self.layout, steps + 1))
+        step = Compiled(partial(_chunk, contender, kind), donate_argnames="carries")
         shapes, _ = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
         n = 1
         compiled(step, self.problem, self.stop, self.lrs, np.int32(n), carries=shapes)
         with TURN.taken():
-            carries = begin(self.problem, self.stop, self.lrs, race.starts)
+            carries = run(begin, self.problem, self.stop, self.lrs, race.starts)
             deadline = time.perf_counter() + seconds
             while not np.all(carries.status) and not stopped() and time.perf_counter() <= deadline:
                 t = time.perf_counter()
-                carries = jax.block_until_ready(step(self.problem, self.stop, self.lrs, np.int32(n), carries=carries))
+                carries = jax.block_until_ready(run(step, self.problem, self.stop, self.lrs, np.int32(n), carries=carries))
                 n = next_chunk(n, time.perf_counter() - t)
         self.cut = stopped() and not np.all(carries.status)
         self.status, self.nit = np.asarray(carries.status), np.asarray(carries.nit)
@@ -137,10 +138,12 @@ class Running(Sweep):
         method: Method = as_method(rule, kind)
         problem, stop, x0 = self.problem, self.stop, self.start
 
+        quick = driver.compiles_quickly(driver.name_of(method, problem, x0, stop), method, problem, x0, stop)
+
         def once(steps: int) -> float:
             t = time.perf_counter()
-            carry = driver.start(method, problem, x0, stop, None, (), 0, True)
-            carry = jax.block_until_ready(driver.advance(method, problem, carry, stop, steps))
+            carry = driver.start(method, problem, x0, stop, None, (), 0, True, quick=quick)
+            carry = jax.block_until_ready(driver.advance(method, problem, carry, stop, steps, quick=quick))
             return (time.perf_counter() - t) / max(int(carry.nit), 1)
 
         with Clock() as clock:

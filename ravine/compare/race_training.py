@@ -26,6 +26,7 @@ from ravine.compare.turn import TURN, compiled, run
 from ravine.core import driver
 from ravine.core.choice import as_method
 from ravine.core.clock import Clock
+from ravine.core.codegen import LIGHT, Compiled
 from ravine.core.convolutions import convolves, over_lanes
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
@@ -71,7 +72,7 @@ class TrainingRace:
             return as_arrays(problem.start(jax.random.fold_in(jax.random.key(seed), 0)))
 
         # The start depends on the seed alone, so that all methods and step sizes begin at the same point.
-        self.starts = jax.jit(jax.vmap(start))(jnp.array([*tuning_seeds, *seeds]))
+        self.starts = run(Compiled(jax.vmap(start), LIGHT), jnp.array([*tuning_seeds, *seeds]))
         self._orders: dict[int, Any] = {}
         small = len(grid) * sum(v.size for v in jax.tree.leaves(self.starts)) <= ROOM
         self._shared = {c.name: c.given for c in contenders if small and c.tuned and _elementwise(c.given)}
@@ -129,7 +130,7 @@ class Running(Sweep):
             alone = [np.isfinite(seconds), self._look(shapes, compiled)[1], self._epoch(shapes, 0, compiled)[1]]
         # Where seconds are the budget, each method has the machine for itself.
         with TURN.taken(any(alone)):
-            carries = _begin(self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
+            carries = run(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
             measured = [self._look(carries)]
             deadline = time.perf_counter() + seconds
             for e in range(epochs):
@@ -207,7 +208,7 @@ class Running(Sweep):
         return self.entered(curves, pace)
 
 
-@partial(jax.jit, static_argnames=("tuned", "layout"))
+@partial(Compiled, options=LIGHT, static_argnames=("tuned", "layout"))
 def _begin(method: Method, lrs: Any, starts: Any, *, tuned: bool, layout: Layout | None) -> Any:
     """The carries at the start, (seeds, step sizes)."""
 
@@ -223,7 +224,7 @@ def _nothing(params: Any, batch: Any) -> Any:
     return jnp.zeros(())
 
 
-@partial(jax.jit, static_argnames=("tuned", "layout", "steps"), donate_argnames="carries")
+@partial(Compiled, options=LIGHT, static_argnames=("tuned", "layout", "steps"), donate_argnames="carries")
 def _epoch(
     method: Method,
     lrs: Any,
@@ -253,7 +254,7 @@ def _epoch(
     return spread(of_seed)(orders, carries)
 
 
-@partial(jax.jit, static_argnames="layout")
+@partial(Compiled, options=LIGHT, static_argnames="layout")
 def look(measure: Function, xs: Any, data: Any, validation: Any, *, layout: Layout | None) -> Any:
     """The mean training loss and the validation measures of each lane; one program for all methods of a layout."""
 

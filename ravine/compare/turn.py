@@ -15,6 +15,8 @@ from typing import Any
 
 import jax
 
+from ravine.core.codegen import Compiled, may_be_quick
+
 PLACES = 2
 CHUNK = 100
 SECONDS = 0.25
@@ -48,15 +50,14 @@ def next_chunk(n: int, took: float) -> int:
     return max(1, min(2 * n, CHUNK, int(n * SECONDS / max(took, 1e-9))))
 
 
-def compiled(f: Any, *args: Any, **keywords: Any) -> tuple[Any, bool]:
-    """The shapes of f(*args), once the program of the jitted f is compiled for them, and whether it is to run alone."""
-    lowered = f.lower(*args, **keywords)
-    lowered.compile()
+def compiled(f: Compiled, *args: Any, **keywords: Any) -> tuple[Any, bool]:
+    """The shapes of `run(f, *args)`, once its program is compiled for them, and whether it is to run alone."""
+    lowered = f.lowered(*args, quick=may_be_quick(), **keywords)
     text = lowered.as_text()
     alone = any(f"stablehlo.{name}" in text for name in ("custom_call", "convolution", "fft"))
     return jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), lowered.out_info), alone
 
 
-def run(f: Any, *args: Any, **keywords: Any) -> Any:
-    """f(*args), where `compiled` might stand instead."""
-    return f(*args, **keywords)
+def run(f: Compiled, *args: Any, **keywords: Any) -> Any:
+    """f(*args), by a program that is compiled quickly: it runs a few times."""
+    return f(*args, quick=may_be_quick(), **keywords)

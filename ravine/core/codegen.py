@@ -2,12 +2,13 @@
 
 On a processor XLA has two ways to make kernels. The usual one makes better code for large arrays: BFGS of 300 variables takes 1.6
 times as long without it. But it takes two to three times as long to compile, and where arrays are small its code is no faster:
-`python benchmarks/codegen.py` has both ways side by side.
+`python benchmarks/codegen.py` has both ways side by side. In between stands the usual way with less optimisation of each kernel,
+for programs that run a few times and spend their time in products of matrices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from ravine.core.program import equations
 from ravine.core.tracing import tracing
 
 QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1, "xla_backend_optimization_level": 1}
+LIGHT = {"xla_backend_optimization_level": 1}
 SMALL = 4096
 """Elements up to which an array is small."""
 
@@ -25,21 +27,38 @@ _refused: list[str] = []
 
 
 class Compiled:
-    """`jax.jit` of a function, to be called in the usual way or, as `quick`, with kernels that are made quickly."""
+    """`jax.jit` of a function, to be called in the usual way or, as `quick`, with kernels that are made quickly.
 
-    def __init__(self, function: Callable[..., Any], **how: Any):
+    Args:
+        options: what quickly means, QUICK or LIGHT.
+    """
+
+    def __init__(self, function: Callable[..., Any], options: Mapping[str, Any] = QUICK, **how: Any):
         self.usual = jax.jit(function, **how)
-        self.quick = jax.jit(function, compiler_options=QUICK, **how)
+        self.quick = jax.jit(function, compiler_options=dict(options), **how)
 
-    def __call__(self, *args: Any, quick: bool = False) -> Any:
+    def __call__(self, *args: Any, quick: bool = False, **named: Any) -> Any:
+        return self._in_one_way(quick, lambda jitted: jitted(*args, **named))
+
+    def lowered(self, *args: Any, quick: bool = False, **named: Any) -> Any:
+        """The program of such a call, compiled already."""
+
+        def compiled(jitted: Any) -> Any:
+            lowered = jitted.lower(*args, **named)
+            lowered.compile()
+            return lowered
+
+        return self._in_one_way(quick, compiled)
+
+    def _in_one_way(self, quick: bool, act: Callable[[Any], Any]) -> Any:
         if quick and not _refused:
             try:
-                return self.quick(*args)
+                return act(self.quick)
             except jax.errors.JaxRuntimeError as error:  # the options are this XLA's own, and may go
                 if "compile option" not in str(error):
                     raise
                 _refused.append(str(error))
-        return self.usual(*args)
+        return act(self.usual)
 
     def makes_small_arrays(self, name: Any, *args: Any) -> bool:
         """Whether a call may be quick and makes no large array.

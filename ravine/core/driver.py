@@ -244,6 +244,17 @@ class Traced(Exception):
     """The problem closes over a value that is being traced: there is no host to drive from, `solve` must be used."""
 
 
+def compiles_quickly(name: Any, method: Method, problem: Oracles, x0: Any, stop: Stop, key: Any = None, best: bool = True) -> bool:
+    """Whether `drive` compiles the run of this name quickly. Asked without the history, so that to record it changes no bit of it."""
+    return start.makes_small_arrays(name, method, problem, x0, stop, key, (), 0, best)
+
+
+def name_of(method: Method, problem: Oracles, x0: Any, stop: Stop) -> Any:
+    """Equal for runs of the same program."""
+    leaves, form = jax.tree.flatten((x0, method, problem, stop))
+    return form, tuple([(getattr(v, "shape", ()), getattr(v, "dtype", None)) for v in leaves])
+
+
 _pace: dict[Any, float] = {}
 
 
@@ -278,10 +289,8 @@ def drive(
     rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
     k = 0 if carry is None else int(carry.k)
     now = feed(k)[0]
-    leaves, form = jax.tree.flatten((x0, method, now, stop))
-    name = (form, tuple([(getattr(v, "shape", ()), getattr(v, "dtype", None)) for v in leaves]))
-    # Asked without the history, so that to record it changes no bit of the run.
-    quick = not callable(problem) and start.makes_small_arrays(name, method, now, x0, stop, key, (), 0, best)
+    name = name_of(method, now, x0, stop)
+    quick = not callable(problem) and compiles_quickly(name, method, now, x0, stop, key, best)
     if carry is None:
         carry = start(method, now, x0, stop, key, history, rows, best, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.

@@ -15,6 +15,7 @@ from ravine.compare.contenders import contenders, grid
 from ravine.compare.load import UserError, load_problem
 from ravine.compare.race_training import TrainingRace
 from ravine.compare.turn import CHUNK, SECONDS, Turn, compiled, next_chunk
+from ravine.core.codegen import Compiled
 
 SMALL = "digits_mlp[width=8]"
 
@@ -361,7 +362,7 @@ def test_programs_that_call_no_library_run_two_at_a_time_and_others_alone():
     ],
 )
 def test_what_calls_a_library_is_known_by_its_program(f, alone):
-    assert compiled(jax.jit(f), jnp.eye(4, dtype=jnp.float32))[1] is alone
+    assert compiled(Compiled(f), jnp.eye(4, dtype=jnp.float32))[1] is alone
 
 
 def test_the_clock_is_looked_at_more_often_where_steps_are_slow():

@@ -19,9 +19,9 @@ def ways(monkeypatch):
     seen = []
     original = codegen.Compiled.__call__
 
-    def watched(self, *args, quick=False):
+    def watched(self, *args, quick=False, **named):
         seen.append(quick)
-        return original(self, *args, quick=quick)
+        return original(self, *args, quick=quick, **named)
 
     monkeypatch.setattr(codegen.Compiled, "__call__", watched)
     return seen
