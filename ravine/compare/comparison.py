@@ -109,6 +109,10 @@ class Entry:
         """How many seeds stayed at or below the target once they had reached it."""
         return sum(c.stayed(target) for c in self.curves)
 
+    def passed(self, target: float | None) -> bool:
+        """Whether it reached the target and ended above it, on every seed that reached it."""
+        return self.reached(target) > 0 and all(c.first(target) is None or c.final > target for c in self.curves)  # type: ignore[operator]
+
     @property
     def final(self) -> float:
         """The median final value over seeds."""
@@ -344,10 +348,16 @@ def write_whole(path: pathlib.Path, text: str) -> None:
 
 
 def ranked(entries: list[Entry], target: float | None) -> tuple[Entry, ...]:
-    """Best first: by the number of seeds that reached the target, then the expected seconds to it, then the final value."""
-    return tuple(
-        sorted(entries, key=lambda e: (-e.reached(target), e.expected("seconds", target) if e.reached(target) else 0.0, e.final))
-    )
+    """Best first: by the number of seeds that reached the target, then the expected seconds to it, then the final value.
+
+    Of those that reached it on equally many seeds, methods that ended above it on all of them come last: they passed through it.
+    """
+
+    def key(e: Entry) -> tuple[float, ...]:
+        reached = e.reached(target)
+        return (-reached, e.passed(target), e.expected("seconds", target) if reached else 0.0, e.final)
+
+    return tuple(sorted(entries, key=key))
 
 
 def _cell(text: str) -> str:

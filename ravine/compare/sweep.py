@@ -31,16 +31,19 @@ class Sweep:
     def choose(self, losses: np.ndarray, target: float | None) -> None:
         """By the cost to the target on the tuning seeds, then by the final loss.
 
+        As in the ranking, step sizes that end above a target that they reached come after the others.
+
         Args:
             losses: of the tuning seeds, (seeds, step sizes, evaluations).
         """
         hits = losses <= (-np.inf if target is None else target)
         reached = hits.any(-1)
+        passed = np.asarray(reached.any(0) & ~hits[..., -1].any(0))
         first = np.where(reached, hits.argmax(-1), 0)
         final = np.where(np.isfinite(losses[..., -1]), losses[..., -1], np.inf)
         missed, mean_first = (~reached).sum(0), first.sum(0) / np.maximum(reached.sum(0), 1)
         self.grid_loss = np.median(final, 0)
-        self.chosen = min(range(len(self.lrs)), key=lambda i: (missed[i], mean_first[i], self.grid_loss[i]))
+        self.chosen = min(range(len(self.lrs)), key=lambda i: (missed[i], passed[i], mean_first[i], self.grid_loss[i]))
 
     @property
     def lr(self) -> float | None:

@@ -245,7 +245,7 @@ class Traced(Exception):
 
 
 def compiles_quickly(name: Any, method: Method, problem: Oracles, x0: Any, stop: Stop, key: Any = None, best: bool = True) -> bool:
-    """Whether `drive` compiles the run of this name quickly. Asked without the history, so that to record it changes no bit of it."""
+    """Whether `drive` compiles the run of this name quickly. Asked without the history: to record it changes no bit of the run."""
     return start.makes_small_arrays(name, method, problem, x0, stop, key, (), 0, best)
 
 

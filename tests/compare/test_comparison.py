@@ -7,8 +7,10 @@ import os
 import numpy as np
 import pytest
 
+from ravine.compare.contenders import contenders
 from ravine.compare.front import _interruption
 from ravine.compare.report import html
+from ravine.compare.sweep import Sweep
 from tests.compare.conftest import HOSTILE, comparison, curve, entry
 
 
@@ -80,3 +82,26 @@ def test_the_verdict_does_not_say_more_than_was_seen(three):
 def test_an_interruption_says_what_is_missing(unfinished, some, said):
     assert said in _interruption(True, unfinished, some)
     assert bool(_interruption(True, unfinished, some)) == bool(said)
+
+
+def test_a_method_that_only_passed_through_the_target_does_not_win():
+    through = entry("lion", [curve([2, 0.05, 0.4, 0.4])])
+    spike = entry("adam", [curve([2, 1.5, 0.05, 0.4, 0.01])])
+    slow = entry("sgd", [curve([2, 1, 0.5, 0.2, 0.05])])
+    assert [e.name for e in comparison([through, slow, spike]).entries] == ["adam", "sgd", "lion"]
+    assert [e.name for e in comparison([slow, through]).entries] == ["sgd", "lion"]
+    alone = comparison([through, entry("adagrad", [curve([2, 1, 0.5, 0.2])])])
+    assert alone.winner.name == "lion"
+    assert "but left it again; no other method reached it" in alone.verdict
+
+
+def test_a_step_size_that_only_passes_through_the_target_is_not_chosen():
+    sweep = Sweep()
+    sweep.contender = contenders("sgd", "loss")[0]
+    sweep.lrs = np.array([0.1, 1.0, 10.0])
+    losses = np.array([[[2, 0.5, 0.05, 0.04], [2, 0.05, 0.5, 0.4], [2, 3, 4, 5]]])
+    sweep.choose(losses, 0.1)
+    assert sweep.chosen == 0
+    sweep.lrs = sweep.lrs[1:]
+    sweep.choose(losses[:, 1:], 0.1)
+    assert sweep.lr == 1.0
