@@ -2,12 +2,12 @@
 
     p = −H g,   H = the BFGS updates by (sₖ₋ₘ, yₖ₋ₘ) … (sₖ₋₁, yₖ₋₁) of D,   D = γ I,   γ = sᵀy / yᵀy of the last step
 
-by the two loops [1, algorithm 7.4]:
+by the two loops [1, algorithm 7.4], with each pair divided by √(yᵀs), so that yᵀs = 1 and the book's ρ is 1:
 
     q = g
-    for the pairs from the last to the first:   α = ρ sᵀq,   q = q − α y
+    for the pairs from the last to the first:   α = sᵀq,   q = q − α y
     r = D q
-    for the pairs from the first to the last:   β = ρ yᵀr,   r = r + (α − β) s
+    for the pairs from the first to the last:   β = yᵀr,   r = r + (α − β) s
     p = −r
 
 The search goes on to c₂ = ½, as that of BFGS does and for the same reason.
@@ -39,11 +39,10 @@ from ravine.steps.wolfe import StrongWolfe
 
 
 class Pairs(NamedTuple):
-    """The last m steps and gradient differences, oldest first, each m rows; ρ = 1 / yᵀs, 0 in empty rows; and D."""
+    """The last m steps and gradient differences, oldest first, each m rows, so long that yᵀs = 1, 0 where there is none; and D."""
 
     S: Any
     Y: Any
-    rho: Any
     D: Any
 
 
@@ -63,28 +62,28 @@ class LBFGS(LineSearchDescent):
 
     def blank(self, x: Any) -> Pairs:
         empty = rows(jnp.zeros((self.memory, x.size), x.dtype))
-        return Pairs(empty, empty, jnp.zeros(self.memory, x.dtype), jnp.ones(x.shape if self.diagonal else (), x.dtype))
+        return Pairs(empty, empty, jnp.ones(x.shape if self.diagonal else (), x.dtype))
 
     def learn(self, memory: Pairs, fresh: Any, s: Any, y: Any, g: Any) -> Pairs:
         good = curvature_is_positive(s, y)
-        rho = jnp.append(memory.rho[1:], 1 / (y @ s))
+        unit = 1 / jnp.sqrt(y @ s)
         D = bfgs_diagonal(memory.D, s, y) if self.diagonal else first_scale(s, y)
-        return select(good, Pairs(memory.S.pushed(s), memory.Y.pushed(y), rho, D), memory)
+        return select(good, Pairs(memory.S.pushed(unit * s), memory.Y.pushed(unit * y), D), memory)
 
     def direction(self, memory: Pairs, g: Any) -> Any:
-        S, Y, rho, D = memory
+        S, Y, D = memory
 
         def backward(q: Any, pair: Any) -> Any:
-            s, y, rho = pair
-            alpha = rho * (s @ q)
+            s, y = pair
+            alpha = s @ q
             return q - alpha * y, alpha
 
         def forward(r: Any, pair: Any) -> Any:
-            s, y, rho, alpha = pair
-            beta = rho * (y @ r)
+            s, y, alpha = pair
+            beta = y @ r
             return r + (alpha - beta) * s, None
 
-        blocks, q, alphas = list(zip(S.blocks, Y.blocks, jnp.split(rho, S.cuts()), strict=True)), g, []
+        blocks, q, alphas = list(zip(S.blocks, Y.blocks, strict=True)), g, []
         for block in reversed(blocks):
             q, alpha = lax.scan(backward, q, block, reverse=True)
             alphas.append(alpha)
