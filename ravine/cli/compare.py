@@ -20,7 +20,7 @@ def compare(
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
     budget: str | None = None,
     seeds: int = 3,
-    target: Annotated[float | None, Parameter(name=["--target", "-t"])] = None,
+    target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     trials: int = 16,
     tune: bool = True,
     x0: str | None = None,
@@ -46,7 +46,7 @@ def compare(
     seeds
         Starts and orders of batches that are scored.
     target
-        The value that counts as solved.
+        The value that counts as solved; 1% is that part of the way from the least value seen back to the start.
     trials
         Step sizes tried for each method.
     tune

@@ -40,7 +40,7 @@ def compare(
     *,
     budget: Any = None,
     seeds: int = 3,
-    target: float | None = None,
+    target: float | str | None = None,
     trials: int = 16,
     tune: bool = True,
     x0: Any = None,
@@ -59,7 +59,8 @@ def compare(
             name with `lr=` in its brackets, or an object, races as it is. None takes all that fit.
         budget: the same for each method: "20epochs", "1000steps", or "60s" for the whole race (an equal share of the seconds each).
         seeds: how many starts (and orders of batches) are scored.
-        target: the value that counts as solved (for training the mean training loss); the problem's own if None.
+        target: the value that counts as solved (for training the mean training loss); the problem's own if None. "1%" is that part
+            of the way from the least value that any run saw back to the start, for problems whose least value nobody knows.
         trials: step sizes tried for each method.
         tune: whether step sizes are chosen; if not, each method races with its default one.
         x0: the start, in place of the problem's own.
@@ -81,10 +82,7 @@ def compare(
     began = time.perf_counter()
     say = tell or (lambda line: None)
     described = load_problem(problem, x0)
-    if target is not None:
-        if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
-            raise ValueError(f"target must be a finite number, the value that counts as solved, got {target!r}")
-        described = dataclasses.replace(described, target=float(target))
+    described, part = _with_target(described, target)
     for name, value in (("seeds", seeds), ("trials", trials)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
@@ -117,6 +115,8 @@ def compare(
         finished = whole or finished
         if not finished:
             raise KeyboardInterrupt
+        if part is not None:
+            described = races.aim(part, finished)
         say(f"timing {_many(len(finished), 'method')}, each alone, interleaved")
         for r in finished:
             r.prepare_timing()
@@ -143,7 +143,13 @@ def compare(
         spacing=spacing,
         warnings=tuple(
             _warnings(
-                entries, described, races.random, spacing, tune, _interruption(interrupted, len(racing) - len(whole), bool(whole))
+                entries,
+                described,
+                part,
+                races.random,
+                spacing,
+                tune,
+                _interruption(interrupted, len(racing) - len(whole), bool(whole)),
             )
         ),
         paths=_paths(finished, described),
@@ -188,6 +194,19 @@ class _Races:
         if self._functions is None:
             self._functions = FunctionRace(self.problem, self.seeds, self.tuning, self.grid)
         return self._functions
+
+    def aim(self, part: float, finished: list[Any]) -> Problem:
+        """The problem with its target so far back from the least value that was seen to the start, and step sizes chosen for it."""
+        seen = np.concatenate([r.losses[len(self.tuning) :].reshape(-1, r.losses.shape[-1]) for r in finished])
+        least, start = np.nanmin(seen, initial=np.inf), np.median(seen[:, 0])
+        target = float(least + part * (start - least))
+        self.problem = dataclasses.replace(self.problem, target=target if np.isfinite(target) else None)
+        races: list[Any] = [self._training, self._functions]
+        for race in filter(None, races):
+            race.problem = self.problem
+        for r in finished:
+            r.choose(self.problem.target)
+        return self.problem
 
     def shares(self, contender: Contender) -> bool:
         return self._training is not None and self._training.shares(contender)
@@ -244,6 +263,26 @@ def _budget(budget: Any, problem: Problem) -> tuple[int, int, float]:
     return whole, whole, float("inf")
 
 
+def _with_target(problem: Problem, target: Any) -> tuple[Problem, float | None]:
+    """The problem with that target, or without one and the part of the way that "1%" means."""
+    if target is None:
+        return problem, None
+    text = str(target).strip() if isinstance(target, str) else ""
+    try:
+        value = float(text.removesuffix("%") if text else target)
+    except (TypeError, ValueError):
+        value = np.nan
+    if isinstance(target, bool) or not np.isfinite(value) or (text.endswith("%") and not 0 < value < 100):
+        raise ValueError(
+            f'target must be a finite number, the value that counts as solved, or a part of the way such as "1%", got {target!r}'
+        )
+    if not text.endswith("%"):
+        return dataclasses.replace(problem, target=value), None
+    if problem.kind == "system":
+        raise ValueError(f"target={target!r}: the least residual of a system is 0; write a number, such as 1e-8")
+    return dataclasses.replace(problem, target=None), value / 100
+
+
 def _words(problem: Problem, steps: int, epochs: int, seconds: float) -> str:
     if np.isfinite(seconds):
         return f"{seconds:g} s for all methods together"
@@ -267,8 +306,14 @@ def _interruption(interrupted: bool, unfinished: int, some: bool) -> str:
     return f"The race was interrupted: {rest}."
 
 
-def _warnings(entries: Any, problem: Problem, random: bool, spacing: int, tune: bool, interruption: str) -> list[str]:
+def _warnings(
+    entries: Any, problem: Problem, part: float | None, random: bool, spacing: int, tune: bool, interruption: str
+) -> list[str]:
     out = [interruption] if interruption else []
+    if part is not None and problem.target is not None:
+        out.append(
+            f"The target {problem.target:.6g} is the least value that any run saw, and {part:.3g} of the way back to the start."
+        )
     edge = [f"{e.name} ({e.edge} tried, {e.step_size:.3g})" for e in entries if e.edge]
     if edge:
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")

@@ -122,8 +122,12 @@ class Running(Sweep):
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)
         self.points = carries.state
-        self.choose(self.loss[: len(race.tuning_seeds)], race.problem.target)
+        self.choose(race.problem.target)
         self.pace = []
+
+    @property
+    def losses(self) -> np.ndarray:
+        return self.loss
 
     @property
     def words(self) -> str:

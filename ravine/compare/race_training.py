@@ -145,8 +145,12 @@ class Running(Sweep):
         self.status = np.asarray(carries.status)
         self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
-        self.choose(np.moveaxis(self.loss[:, : len(race.tuning_seeds)], 0, -1), race.problem.target)
+        self.choose(race.problem.target)
         self.pace = []
+
+    @property
+    def losses(self) -> np.ndarray:
+        return np.moveaxis(self.loss, 0, -1)
 
     def _epoch(self, carries: Any, e: int, call: Callable[..., Any] = run) -> Any:
         race, how = self.race, {"tuned": self.contender.tuned, "layout": self.layout, "steps": self.race.steps}

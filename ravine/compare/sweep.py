@@ -20,6 +20,7 @@ class Sweep:
         seconds_compile: tracing and compiling a single run.
     """
 
+    race: Any
     contender: Contender
     lrs: Any
     cut: bool
@@ -28,14 +29,17 @@ class Sweep:
     pace: list[float]
     seconds_compile: float
 
-    def choose(self, losses: np.ndarray, target: float | None) -> None:
-        """By the cost to the target on the tuning seeds, then by the final loss.
+    @property
+    def losses(self) -> np.ndarray:
+        """Of all runs, (seeds, step sizes, evaluations), tuning seeds first."""
+        raise NotImplementedError
+
+    def choose(self, target: float | None) -> None:
+        """The step size, by the cost to the target on the tuning seeds, then by the final loss.
 
         As in the ranking, step sizes that end above a target that they reached come after the others.
-
-        Args:
-            losses: of the tuning seeds, (seeds, step sizes, evaluations).
         """
+        losses = self.losses[: len(self.race.tuning_seeds)]
         hits = losses <= (-np.inf if target is None else target)
         reached = hits.any(-1)
         passed = np.asarray(reached.any(0) & ~hits[..., -1].any(0))

@@ -3,6 +3,7 @@ import dataclasses
 import io
 import json
 import os
+import types
 
 import numpy as np
 import pytest
@@ -96,12 +97,15 @@ def test_a_method_that_only_passed_through_the_target_does_not_win():
 
 
 def test_a_step_size_that_only_passes_through_the_target_is_not_chosen():
-    sweep = Sweep()
-    sweep.contender = contenders("sgd", "loss")[0]
-    sweep.lrs = np.array([0.1, 1.0, 10.0])
-    losses = np.array([[[2, 0.5, 0.05, 0.04], [2, 0.05, 0.5, 0.4], [2, 3, 4, 5]]])
-    sweep.choose(losses, 0.1)
-    assert sweep.chosen == 0
-    sweep.lrs = sweep.lrs[1:]
-    sweep.choose(losses[:, 1:], 0.1)
+    class Made(Sweep):
+        contender = contenders("sgd", "loss")[0]
+        race = types.SimpleNamespace(tuning_seeds=(0,))
+        losses = np.array([[[2, 0.5, 0.05, 0.04], [2, 0.05, 0.5, 0.4], [2, 3, 4, 5]]])
+        lrs = np.array([0.1, 1.0, 10.0])
+
+    sweep = Made()
+    sweep.choose(0.1)
+    assert sweep.lr == 0.1
+    Made.losses, Made.lrs = Made.losses[:, 1:], Made.lrs[1:]
+    sweep.choose(0.1)
     assert sweep.lr == 1.0

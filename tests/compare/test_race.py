@@ -191,6 +191,17 @@ def test_without_a_target_the_lowest_wins():
     assert any("There is no target" in w for w in race.warnings)
 
 
+def test_a_target_may_be_a_part_of_the_way():
+    problem = rv.Problem(name="bowl", fun=lambda x: jnp.sum((x - 3.0) ** 2) - 5, x0=jnp.zeros(2), target=1e-3)
+    race = rv.compare(problem, ["gradient_descent", "bfgs", "adam"], budget="200steps", trials=4, target="1%")
+    assert race.target == pytest.approx(-5 + 0.01 * 18, abs=1e-5)
+    assert all(e.reached(race.target) for e in race.entries)
+    assert any("The target -4.82 is the least value that any run saw, and 0.01 of the way" in w for w in race.warnings)
+    training = rv.compare(SMALL, ["sgd", "adam"], budget="2epochs", seeds=2, trials=4, target="50%")
+    least, start = min(c.loss.min() for e in training.entries for c in e.curves), training.entries[0].curves[0].loss[0]
+    assert least < training.target < start
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -202,7 +213,12 @@ def test_without_a_target_the_lowest_wins():
         (lambda: rv.compare("sphere", budget="soon"), r'budget \'soon\' cannot be read; write "20epochs", "1000steps" or "60s"'),
         (lambda: rv.compare("sphere", budget="3epochs"), r"has no data, so no epochs; write steps"),
         (lambda: rv.compare("sphere", budget="1..2s"), r"budget '1..2s' cannot be read"),
-        (lambda: rv.compare("sphere", target="low"), r"target must be a finite number, the value that counts as solved, got 'low'"),
+        (
+            lambda: rv.compare("sphere", target="low"),
+            r"target must be a finite number, the value that counts as solved, or.*got 'low'",
+        ),
+        (lambda: rv.compare("sphere", target="0%"), r"""target must be a finite number.*such as "1%", got '0%'"""),
+        (lambda: rv.compare("poisson[n=4]", target="1%"), r"the least residual of a system is 0; write a number, such as 1e-8"),
         (lambda: rv.compare("sphere", target=float("nan")), r"target must be a finite number.*got nan"),
         (lambda: rv.compare("sphere", ["first_ordr"]), r"unknown method 'first_ordr'; did you mean 'first_order'\?"),
         (lambda: rv.compare("sphere[n=2.5]"), r"'sphere': n must be a whole number, such as 2; got 2.5"),
