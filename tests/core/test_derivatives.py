@@ -141,3 +141,31 @@ def test_chords_on_which_f_is_not_finite_say_nothing():
     answer = rv.is_convex(lambda x: jnp.sum(x) * jnp.nan, (-jnp.ones(2), jnp.ones(2)), 0)
     assert answer.tried == 0
     assert str(answer) == "nothing is known: f is not finite on any chord that was tried"
+
+
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+def test_a_wrong_rule_is_found_whatever_the_size_of_f(size):
+    @jax.custom_jvp
+    def sine(x):
+        return size * jnp.sin(x)
+
+    sine.defjvp(lambda x, v: (sine(*x), size * jnp.cos(x[0]) * v[0] * 1.001))
+    x = jnp.array([0.3, 1.0, -2.0])
+    found = rv.check_derivatives(lambda x: jnp.sum(sine(x)), x)
+    assert not found
+    assert found.error == pytest.approx(1e-3, rel=0.01)
+    assert rv.check_derivatives(lambda x: size * jnp.sum(jnp.sin(x)), x)
+
+
+def test_derivatives_that_vanish_pass():
+    """Where ∇f = 0 a difference is its own error: x − sin x at 0, a fit at its minimum, a constant."""
+    assert rv.check_derivatives(lambda x: jnp.sum(x - jnp.sin(x)), jnp.zeros(2))
+    t = jnp.linspace(0, 1, 50)
+
+    def cost(p):
+        return jnp.sum((p[0] * jnp.exp(p[1] * t) - jnp.cos(3 * t)) ** 2)
+
+    fit = rv.minimize(cost, jnp.array([1.0, -1.0]), method="newton")
+    assert fit.success
+    assert rv.check_derivatives(cost, fit.x)
+    assert rv.check_derivatives(lambda x: 3.0 + 0 * jnp.sum(x), jnp.ones(2))

@@ -1,11 +1,13 @@
 """Newton's method whose system is solved by conjugate gradients, only as exactly as is of use; no matrix is formed.
 
-    H p = −g   until |H p + g| ≤ min(½, √|g|) |g|,   H = ∇²f(x)
+    H p = −g   until |H p + g| ≤ min(½, √|g|) |g|, or |p| ≥ 10 |s| after a search that went less far than the model said,
+               or |p| ≥ 1000 |s|,   H = ∇²f(x),   s = x − x⁻
     x⁺ = x + t p
 
-by the same driver that runs this method, with Hessian-vector products [1, algorithm 7.1]. Where conjugate gradients meet negative
-curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was negative. Then
-the model has no minimum, and the search looks far ahead (`ravine.steps.far`).
+by the same driver that runs this method, with Hessian-vector products [1, algorithm 7.1]. Where H is nearly singular p gets long,
+and the model says nothing that far away: the search would turn down what many products were spent on. Where conjugate gradients
+meet negative curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was
+negative. Then the model has no minimum, and the search looks far ahead (`ravine.steps.far`).
 
 With `diagonal`, each parameter has a unit: x = D^(−½) q, with the lengths of H's rows in D, so that what differs by orders of
 magnitude in x does not in q. They are estimated (`ravine.math.row_lengths`) after each system that took more than 50 steps:
@@ -30,10 +32,12 @@ from ravine.core.pytree import Record, part, static
 from ravine.core.stop import MaxSteps, Optimality
 from ravine.math.row_lengths import row_lengths
 from ravine.methods.linear.cg import CG
+from ravine.methods.linear.within import Within
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
 from ravine.steps.wolfe import StrongWolfe
 
+FAR, FARTHEST = 10, 1000  # times the last step
 OFTEN = 50  # steps of a system from which on eight more products are little beside them
 
 
@@ -44,9 +48,12 @@ class Product(Record):
 
 
 class Memory(NamedTuple):
-    """Whether the last system met negative curvature; D, how often it was looked for, and the steps that the last system took."""
+    """Whether the last system met negative curvature; how long its p was, and how long the next may get; D, how often it was looked
+    for, and the steps that the last system took."""
 
     endless: Any
+    length: Any
+    most: Any
     D: Any
     looks: Any
     steps: Any
@@ -74,13 +81,15 @@ class NewtonCG(LineSearchDescent):
             raise ValueError("NewtonCG: diagonal changes the units that the preconditioner is for; take one of the two")
 
     def blank(self, x: Any) -> Any:
-        return Memory(jnp.bool_(False), jnp.ones(x.shape if self.diagonal else (), x.dtype), jnp.int32(0), jnp.int32(0))
+        D, most = jnp.ones(x.shape if self.diagonal else (), x.dtype), jnp.full((), jnp.inf, x.dtype)
+        return Memory(jnp.bool_(False), jnp.zeros_like(most), most, D, jnp.int32(0), jnp.int32(0))
 
     def endless(self, memory: Memory) -> Any:
         return memory.endless
 
     def learn(self, memory: Any, fresh: Any, s: Any, y: Any, g: Any) -> Any:
-        return memory
+        length = jnp.sqrt(s @ (memory.D * s))
+        return memory._replace(most=jnp.where(length < 0.99 * memory.length, FAR, FARTHEST) * length)
 
     def look(self, problem: Objective, memory: Any, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         _, hvp = problem.linearize_gradient(x)
@@ -89,15 +98,16 @@ class NewtonCG(LineSearchDescent):
         root = jnp.sqrt(memory.D)
         stop = Optimality(jnp.minimum(0.5, jnp.sqrt(jnp.sqrt(g @ g)))) | MaxSteps(2 * x.size)
         system = LinearSystem(Product((lambda q: hvp(q / root) / root) if self.diagonal else hvp), -g / root)
-        inner = driver.solve(self.linear, system, jnp.zeros_like(x), stop, best=False)
+        inner = driver.solve(Within(self.linear, memory.most), system, jnp.zeros_like(x), stop, best=False)
         p, bend, steepest = inner.state.x / root, jnp.abs(inner.state.curvature), g / root**2
         downhill = -jnp.where(bend > 0, (g @ steepest) / bend, 1) * steepest
-        after = memory._replace(endless=~inner.state.good, steps=inner.k)
-        return after, jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
+        p = jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
+        return memory._replace(endless=~inner.state.good, length=jnp.sqrt(p @ (memory.D * p)), steps=inner.k), p
 
 
 def measured(hvp: Any, memory: Memory) -> Memory:
     """D after one more look at the rows of H."""
     D, looks = memory.D, memory.looks
     lengths = row_lengths(hvp, D, jax.random.fold_in(jax.random.key(0), looks))
-    return memory._replace(D=jnp.where(looks == 0, lengths, 0.5 * (D + lengths)), looks=looks + 1)
+    D = jnp.where(looks == 0, lengths, 0.5 * (D + lengths))
+    return memory._replace(D=D, most=jnp.full_like(memory.most, jnp.inf), looks=looks + 1)
