@@ -1,12 +1,11 @@
 """Newton's method whose system is solved by conjugate gradients, only as exactly as is of use; no matrix is formed.
 
-    H p = −g   until |H p + g| ≤ min(½, √|g|) |g|, or |p| ≥ 10 |s| after a search that went less far than the model said,
-               or |p| ≥ 1000 |s|,   H = ∇²f(x),   s = x − x⁻
+    H p = −g   until |H p + g| ≤ min(½, √|g|) |g| or |p| ≥ 1000 |x − x⁻|,   H = ∇²f(x)
     x⁺ = x + t p
 
 by the same driver that runs this method, with Hessian-vector products [1, algorithm 7.1]. Where H is nearly singular p gets long,
-and the model says nothing that far away: the search would turn down what many products were spent on. Where conjugate gradients
-meet negative curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was
+and so far away the model says nothing: the search would turn down what many products were spent on. Where conjugate gradients meet
+negative curvature, they stop with what they have; if that is nothing, p is −g, the direction along which the curvature was
 negative. Then the model has no minimum, and the search looks far ahead (`ravine.steps.far`).
 
 With `diagonal`, each parameter has a unit: x = D^(−½) q, with the lengths of H's rows in D, so that what differs by orders of
@@ -37,7 +36,7 @@ from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
 from ravine.steps.wolfe import StrongWolfe
 
-FAR, FARTHEST = 10, 1000  # times the last step
+FAR = 1000  # times the last step
 OFTEN = 50  # steps of a system from which on eight more products are little beside them
 
 
@@ -48,11 +47,10 @@ class Product(Record):
 
 
 class Memory(NamedTuple):
-    """Whether the last system met negative curvature; how long its p was, and how long the next may get; D, how often it was looked
-    for, and the steps that the last system took."""
+    """Whether the last system met negative curvature; how long the next p may get; D, how often it was looked for, and the steps
+    that the last system took."""
 
     endless: Any
-    length: Any
     most: Any
     D: Any
     looks: Any
@@ -82,14 +80,13 @@ class NewtonCG(LineSearchDescent):
 
     def blank(self, x: Any) -> Any:
         D, most = jnp.ones(x.shape if self.diagonal else (), x.dtype), jnp.full((), jnp.inf, x.dtype)
-        return Memory(jnp.bool_(False), jnp.zeros_like(most), most, D, jnp.int32(0), jnp.int32(0))
+        return Memory(jnp.bool_(False), most, D, jnp.int32(0), jnp.int32(0))
 
     def endless(self, memory: Memory) -> Any:
         return memory.endless
 
     def learn(self, memory: Any, fresh: Any, s: Any, y: Any, g: Any) -> Any:
-        length = jnp.sqrt(s @ (memory.D * s))
-        return memory._replace(most=jnp.where(length < 0.99 * memory.length, FAR, FARTHEST) * length)
+        return memory._replace(most=FAR * jnp.sqrt(s @ (memory.D * s)))
 
     def look(self, problem: Objective, memory: Any, fresh: Any, x: Any, g: Any) -> tuple[Any, Any]:
         _, hvp = problem.linearize_gradient(x)
@@ -101,8 +98,8 @@ class NewtonCG(LineSearchDescent):
         inner = driver.solve(Within(self.linear, memory.most), system, jnp.zeros_like(x), stop, best=False)
         p, bend, steepest = inner.state.x / root, jnp.abs(inner.state.curvature), g / root**2
         downhill = -jnp.where(bend > 0, (g @ steepest) / bend, 1) * steepest
-        p = jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
-        return memory._replace(endless=~inner.state.good, length=jnp.sqrt(p @ (memory.D * p)), steps=inner.k), p
+        after = memory._replace(endless=~inner.state.good, steps=inner.k)
+        return after, jnp.where(fresh | (p @ g >= 0), jnp.where(fresh, -g, downhill), p)
 
 
 def measured(hvp: Any, memory: Memory) -> Memory:

@@ -236,7 +236,6 @@ def test_newton_cg_spends_no_products_on_directions_that_the_search_turns_down(m
 
     capped = solve()
     monkeypatch.setattr(newton_cg, "FAR", np.inf)
-    monkeypatch.setattr(newton_cg, "FARTHEST", np.inf)
     free = solve()
     assert capped.success
     assert free.success
