@@ -72,7 +72,7 @@ class TrainingRace:
             return as_arrays(problem.start(jax.random.fold_in(jax.random.key(seed), 0)))
 
         # The start depends on the seed alone, so that all methods and step sizes begin at the same point.
-        self.starts = run(Compiled(jax.vmap(start), LIGHT), jnp.array([*tuning_seeds, *seeds]))
+        self.starts = run(Compiled(jax.vmap(start)), jnp.array([*tuning_seeds, *seeds]))
         self._orders: dict[int, Any] = {}
         small = len(grid) * sum(v.size for v in jax.tree.leaves(self.starts)) <= ROOM
         self._shared = {c.name: c.given for c in contenders if small and c.tuned and _elementwise(c.given)}
@@ -212,7 +212,7 @@ class Running(Sweep):
         return self.entered(curves, pace)
 
 
-@partial(Compiled, options=LIGHT, static_argnames=("tuned", "layout"))
+@partial(Compiled, static_argnames=("tuned", "layout"))
 def _begin(method: Method, lrs: Any, starts: Any, *, tuned: bool, layout: Layout | None) -> Any:
     """The carries at the start, (seeds, step sizes)."""
 
