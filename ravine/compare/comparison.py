@@ -184,6 +184,12 @@ class Comparison:
         """What the ranking is by."""
         return "seconds"
 
+    def as_quick(self, e: Entry) -> bool:
+        """Whether an entry reached the target as the winner did: on as many seeds, to end there too, in about the same time."""
+        best, target = self.winner, self.target
+        alike = e.reached(target) == best.reached(target) and e.passed(target) == best.passed(target)
+        return alike and e.expected("seconds", target) <= best.expected("seconds", target) * (1 + TIE)
+
     @property
     def verdict(self) -> str:
         """One sentence: which method to take, with the numbers, and how sure that is."""
@@ -215,7 +221,10 @@ class Comparison:
         others = [e for e in self.entries[1:] if e.reached(self.target)]
         if not others:
             return text + "; no other method reached it."
-        equal = [e.setting for e in others if e.expected("seconds", self.target) <= cost * (1 + TIE)]
+        others = [e for e in others if e.passed(self.target) <= best.passed(self.target)]
+        if not others:
+            return text + "; no other method ended at it."
+        equal = [e.setting for e in others if self.as_quick(e)]
         if equal:
             return text + f"; {', '.join(equal)} did as well within {TIE:.0%}."
         ratio = others[0].expected("seconds", self.target) / cost

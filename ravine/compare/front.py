@@ -197,8 +197,8 @@ class _Races:
 
     def aim(self, part: float, finished: list[Any]) -> Problem:
         """The problem with its target so far back from the least value that was seen to the start, and step sizes chosen for it."""
-        seen = np.concatenate([r.losses[len(self.tuning) :].reshape(-1, r.losses.shape[-1]) for r in finished])
-        least, start = np.nanmin(seen, initial=np.inf), np.median(seen[:, 0])
+        seen = [r.losses[len(self.tuning) :] for r in finished]
+        least, start = min(np.nanmin(v, initial=np.inf) for v in seen), np.median(seen[0][..., 0])
         target = float(least + part * (start - least))
         self.problem = dataclasses.replace(self.problem, target=target if np.isfinite(target) else None)
         races: list[Any] = [self._training, self._functions]

@@ -58,16 +58,14 @@ def spread(values: Sequence[float] | None, form: Callable[[Any], str] = number) 
 def ties(comparison: Comparison) -> list[bool]:
     """For each entry, whether it cannot be told from the winner.
 
-    With a target: as many seeds reached it, and the expected seconds lie within `TIE` of the winner's. Without one, or where
-    nobody reached it: the ranges of the final values over seeds overlap.
+    With a target: `Comparison.as_quick`. Without one, or where nobody reached it: the ranges of the final values over seeds
+    overlap.
     """
     best, target = comparison.winner, comparison.target
 
     def same(e: Entry) -> bool:
         if target is not None and best.reached(target):
-            if e.reached(target) < best.reached(target):
-                return False
-            return e.expected("seconds", target) <= best.expected("seconds", target) * (1 + TIE)
+            return comparison.as_quick(e)
         ours, theirs = [c.final for c in best.curves], [c.final for c in e.curves]
         return bool(np.isfinite(min(theirs))) and len(ours) > 1 and min(theirs) <= max(ours)
 

@@ -90,7 +90,11 @@ def test_a_method_that_only_passed_through_the_target_does_not_win():
     spike = entry("adam", [curve([2, 1.5, 0.05, 0.4, 0.01])])
     slow = entry("sgd", [curve([2, 1, 0.5, 0.2, 0.05])])
     assert [e.name for e in comparison([through, slow, spike]).entries] == ["adam", "sgd", "lion"]
-    assert [e.name for e in comparison([slow, through]).entries] == ["sgd", "lion"]
+    behind = comparison([slow, through])
+    assert [e.name for e in behind.entries] == ["sgd", "lion"]
+    assert not behind.as_quick(behind.entries[1])  # though it was quicker
+    assert "≈" not in behind.table()
+    assert "no other method ended at it" in behind.verdict
     alone = comparison([through, entry("adagrad", [curve([2, 1, 0.5, 0.2])])])
     assert alone.winner.name == "lion"
     assert "but left it again; no other method reached it" in alone.verdict
