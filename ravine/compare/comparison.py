@@ -193,6 +193,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One sentence: which method to take, with the numbers, and how sure that is."""
+        from ravine.compare.text import time
+
         best = self.winner
         n = len(best.curves)
         median = f" (median of {n} seeds)" if n > 1 else ""
@@ -213,7 +215,7 @@ class Comparison:
         text = (
             f"Take {best.setting}: it reached {self.target:g}{tries} after "
             f"{steps:,.0f} iteration{'' if round(steps) == 1 else 's'} "
-            f"({best.expected('work', self.target):,.3g} {self.work_unit}, {_seconds(cost)})"
+            f"({best.expected('work', self.target):,.3g} {self.work_unit}, {time(cost)})"
         )
         left = best.reached(self.target) - best.held(self.target)
         if left:
@@ -372,10 +374,6 @@ def ranked(entries: list[Entry], target: float | None) -> tuple[Entry, ...]:
 def _cell(text: str) -> str:
     """Text as a cell of a CSV file: in quotes where it needs them."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
-
-
-def _seconds(s: float) -> str:
-    return f"{s * 1e3:.3g} ms" if s < 1 else f"{s:.3g} s"
 
 
 def _plain(value: Any) -> Any:
