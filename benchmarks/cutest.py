@@ -18,7 +18,7 @@ the projected gradient, |g|∞ max(1, |x|∞) / max(1, |f|) or
 |g|∞ / max(1, |g₀|∞) is above 10⁻⁵ (float32: 10⁻²). The second counts where |f| is huge. The projected gradient x − P(x − g) is cut
 to the width of the box, which changes nothing where it is small. The first gradient is large, and cut to a box that is 10 wide it
 would say 10 where it is 10⁵. So |g₀|∞ is taken as it is, over the elements that can move against it: for all solvers. A false
-failure is a run that says failure at a solved point; UNBOUNDED is none, where the lowest value of all is not a minimum.
+failure is a run that says failure at a solved point.
 """
 
 from __future__ import annotations
@@ -398,7 +398,7 @@ def table(a):
                 good = [r for r in mine if solved(r, best[r["problem"]])]
                 false = [r for r in mine if r["success"] and not solved(r, best[r["problem"]]) and not stationary(r)]
                 saddle = [r for r in mine if r["success"] and r.get("saddle") and not solved(r, best[r["problem"]])]
-                missed = [r for r in good if not r["success"] and r["status"] != "UNBOUNDED"]
+                missed = [r for r in good if not r["success"]]
                 kinds = {"FALSE": false, "saddle": saddle, "missed": missed}
                 print(f"| {solver:18} | {len(mine)} | {len(good)} | {len(false)} | {len(saddle)} | {len(missed)} |")
                 if a.show and solver in a.show.split(";"):

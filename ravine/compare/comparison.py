@@ -111,7 +111,8 @@ class Entry:
 
     def passed(self, target: float | None) -> bool:
         """Whether it reached the target and ended above it, on every seed that reached it."""
-        return self.reached(target) > 0 and all(c.first(target) is None or c.final > target for c in self.curves)  # type: ignore[operator]
+        ends = [c.final for c in self.curves if c.first(target) is not None]
+        return target is not None and bool(ends) and min(ends) > target
 
     @property
     def final(self) -> float:

@@ -142,7 +142,7 @@ class Running(Sweep):
         method: Method = as_method(rule, kind)
         problem, stop, x0 = self.problem, self.stop, self.start
 
-        quick = driver.compiles_quickly(driver.name_of(method, problem, x0, stop), method, problem, x0, stop)
+        quick = driver.compiles_quickly(method, problem, x0, stop)
 
         def once(steps: int) -> float:
             t = time.perf_counter()

@@ -3,7 +3,8 @@
 XLA's pool on the CPU has a thread for each core. LAPACK's kernels wait, on a thread of that pool, for pieces of work that
 others of its threads are to do: two programs that factor matrices at once on two cores waited for each other for ever (jax 0.10.2).
 So what calls a library runs alone. Programs that call none run two at a time, because the kernels of small networks gain nothing
-from a second core: `python benchmarks/sweep.py` took 3.5 s in place of 4.3 on two cores of an AMD EPYC.
+from a second core: `python benchmarks/sweep.py` took 3.5 s in place of 4.3 on two cores of an AMD EPYC, before its
+programs were compiled quickly.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 On a processor XLA has two ways to make kernels. The usual one makes better code for large arrays: BFGS of 300 variables takes 1.6
 times as long without it. But it takes two to three times as long to compile, and where arrays are small its code is no faster:
 `python benchmarks/codegen.py` has both ways side by side. In between stands the usual way with less optimisation of each kernel,
-for programs that run a few times and spend their time in products of matrices.
+for programs that run a few times and spend their time in products of matrices: `python benchmarks/sweep.py` takes a tenth less.
 """
 
 from __future__ import annotations

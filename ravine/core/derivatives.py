@@ -181,7 +181,7 @@ def check_derivatives(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = (
 
     g = np.asarray(jax.grad(scalar)(flat), np.float64)
     f = jax.jit(scalar)
-    rounding = 40 * eps * abs(float(f(flat)))
+    rounding = 4 * eps * abs(float(f(flat)))
     point = np.asarray(flat)
 
     def central(i: int, h: float) -> tuple[float, float]:

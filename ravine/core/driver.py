@@ -244,12 +244,19 @@ class Traced(Exception):
     """The problem closes over a value that is being traced: there is no host to drive from, `solve` must be used."""
 
 
-def compiles_quickly(name: Any, method: Method, problem: Oracles, x0: Any, stop: Stop, key: Any = None, best: bool = True) -> bool:
-    """Whether `drive` compiles the run of this name quickly. Asked without the history: to record it changes no bit of the run."""
+def compiles_quickly(
+    method: Method, problem: Oracles, x0: Any, stop: Stop, key: Any = None, best: bool = True, name: Any = None
+) -> bool:
+    """Whether `drive` compiles this run quickly. Asked without the history: to record it changes no bit of the run.
+
+    Args:
+        name: of the run, where it is known.
+    """
+    name = _name(method, problem, x0, stop) if name is None else name
     return start.makes_small_arrays(name, method, problem, x0, stop, key, (), 0, best)
 
 
-def name_of(method: Method, problem: Oracles, x0: Any, stop: Stop) -> Any:
+def _name(method: Method, problem: Oracles, x0: Any, stop: Stop) -> Any:
     """Equal for runs of the same program."""
     leaves, form = jax.tree.flatten((x0, method, problem, stop))
     return form, tuple([(getattr(v, "shape", ()), getattr(v, "dtype", None)) for v in leaves])
@@ -289,8 +296,8 @@ def drive(
     rows = min(every or HISTORY_ROWS, HISTORY_ROWS) + 1 if history else 0
     k = 0 if carry is None else int(carry.k)
     now = feed(k)[0]
-    name = name_of(method, now, x0, stop)
-    quick = not callable(problem) and compiles_quickly(name, method, now, x0, stop, key, best)
+    name = _name(method, now, x0, stop)
+    quick = not callable(problem) and compiles_quickly(method, now, x0, stop, key, best, name)
     if carry is None:
         carry = start(method, now, x0, stop, key, history, rows, best, quick=quick)
         # The status alone does not tell: an integer has no tangent, so under `grad` it is no tracer.

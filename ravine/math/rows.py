@@ -52,7 +52,7 @@ def _shifted(B: Any, row: Any) -> Any:
     """B without its first row and with another as the last one.
 
     Not by `jnp.concatenate`, whose kernel asks of each element where it is from: with it, L-BFGS took 3 to 9 % longer on
-    Rosenbrock's function in 10 to 100,000 variables (`python benchmarks/second_order.py steady` has the first).
+    Rosenbrock's function in 10 to 100,000 variables (a script of its own; `python benchmarks/second_order.py steady` has 10).
     """
     last = jnp.arange(len(B))[:, None] == len(B) - 1
     return jnp.where(last, row, lax.pad(B, jnp.zeros((), B.dtype), ((-1, 1, 0), (0, 0, 0))))

@@ -215,7 +215,7 @@ def test_a_target_may_be_a_part_of_the_way():
         (lambda: rv.compare("sphere", budget="1..2s"), r"budget '1..2s' cannot be read"),
         (
             lambda: rv.compare("sphere", target="low"),
-            r"target must be a finite number, the value that counts as solved, or.*got 'low'",
+            r"""target must be a finite number, the value that counts as solved, or a part of the way such as "1%", got 'low'""",
         ),
         (lambda: rv.compare("sphere", target="0%"), r"""target must be a finite number.*such as "1%", got '0%'"""),
         (lambda: rv.compare("poisson[n=4]", target="1%"), r"the least residual of a system is 0; write a number, such as 1e-8"),
