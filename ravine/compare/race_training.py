@@ -11,6 +11,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -127,7 +128,9 @@ class Running(Sweep):
         with race.compiling if race.shares(contender) else contextlib.nullcontext():
             # The first to come compiles for all that share its program, while these wait.
             shapes, _ = compiled(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
-            alone = [np.isfinite(seconds), self._look(shapes, compiled)[1], self._epoch(shapes, 0, compiled)[1]]
+            with ThreadPoolExecutor(1) as beside:  # XLA compiles the one while the other is traced
+                looking = beside.submit(self._look, shapes, compiled)
+                alone = [np.isfinite(seconds), self._epoch(shapes, 0, compiled)[1], looking.result()[1]]
         # Where seconds are the budget, each method has the machine for itself.
         with TURN.taken(any(alone)):
             carries = run(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
@@ -158,7 +161,8 @@ class Running(Sweep):
         return call(_epoch, self.method, self.lrs, race.loss, race.data, race.order(e), carries, first, **how)
 
     def _look(self, carries: Any, call: Callable[..., Any] = run) -> Any:
-        return call(look, self.race.measure, carries.state.x, self.race.data, self.race.validation, layout=self.layout)
+        race = self.race
+        return call(look, race.loss, race.measure, carries.state.x, race.data, race.validation, layout=self.layout)
 
     @property
     def words(self) -> str:
@@ -259,15 +263,15 @@ def _epoch(
 
 
 @partial(Compiled, options=LIGHT, static_argnames="layout")
-def look(measure: Function, xs: Any, data: Any, validation: Any, *, layout: Layout | None) -> Any:
+def look(loss: Function, measure: Function, xs: Any, data: Any, validation: Any, *, layout: Layout | None) -> Any:
     """The mean training loss and the validation measures of each lane; one program for all methods of a layout."""
 
     def one(x: Any) -> Any:
         params = x if layout is None else layout.unpack(x)
-        train = mean_over(measure, params, data)["loss"]
+        train = mean_over(loss, params, data)
         return train, {} if validation is None else mean_over(measure, params, validation)
 
-    spread = _over_lanes(measure, xs, data, layout)
+    spread = _over_lanes(loss, xs, data, layout)
     return spread(spread(one))(xs)
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ravine.core.columns import hessian
 from ravine.core.convolutions import in_fast_order
-from ravine.core.flat import Layout
+from ravine.core.flat import Layout, end_to_end
 from ravine.core.function import Function, traced_shape
 from ravine.core.pytree import Record, part, static, widest
 from ravine.core.work import count
@@ -73,29 +73,31 @@ class Objective(Oracles):
         """f(x) and ∇f(x), packed as x is."""
         count("f")
         count("g")
-        if self.layout is None or self.layout.is_vector:
-            return in_fast_order(jax.value_and_grad(self._value))(x)
+        return in_fast_order(self._value_and_grad)(x)
+
+    def _value_and_grad(self, x: Any) -> tuple[jax.Array, Any]:
         # The gradient is taken of the tree and packed once: differentiating through the slices of a packed array would
         # pad and add one whole array for every leaf.
-        f, g = in_fast_order(jax.value_and_grad(self._value_of_tree))(self._tree(x))
-        return f, self.layout.pack(g)
+        f, g = jax.value_and_grad(self._value_of_tree)(self._tree(x))
+        return f, g if self.layout is None else self.layout.pack(g)
+
+    def _gradient(self, x: Any) -> Any:
+        return self._value_and_grad(x)[1]
 
     def gradient(self, x: Any) -> Any:
         """∇f(x); costs what `value_and_grad` costs."""
         count("g")
-        if self.layout is None or self.layout.is_vector:
-            return in_fast_order(jax.grad(self._value))(x)
-        return self.layout.pack(in_fast_order(jax.grad(self._value_of_tree))(self._tree(x)))
+        return in_fast_order(self._gradient)(x)
 
     def hvp(self, x: Any, v: Any) -> Any:
         """∇²f(x) v, by a forward derivative of the gradient."""
         count("hv")
-        return jax.jvp(jax.grad(self._value), (x,), (v,))[1]
+        return jax.jvp(self._gradient, (x,), (v,))[1]
 
     def linearize_gradient(self, x: Any) -> tuple[Any, Callable[[Any], Any]]:
         """∇f(x) and the map v ↦ ∇²f(x) v, for many products at one point."""
         count("g")
-        g, product = jax.linearize(jax.grad(self._value), x)
+        g, product = jax.linearize(self._gradient, x)
 
         def hvp(v: Any) -> Any:
             count("hv")
@@ -152,8 +154,7 @@ class LeastSquares(Oracles):
         if not leaves or any(isinstance(v, str) for v in leaves):
             what = repr(next(iter(leaves))) if leaves else "nothing (is its `return` missing?)"
             raise TypeError(f"{self.fun.name} must return the residuals, an array or a tree of arrays; got {what}")
-        flat = [jnp.ravel(jnp.asarray(v)) for v in leaves]
-        r = flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+        r = end_to_end([jnp.asarray(v) for v in leaves])
         return as_precise(r, tree) if jnp.issubdtype(r.dtype, jnp.floating) else r
 
     def _cost(self, r: Any) -> jax.Array:

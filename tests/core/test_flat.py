@@ -1,12 +1,14 @@
 """Trees become vectors and come back."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.core.flat import GROUP_BELOW, Layout, as_arrays
+from ravine.core.flat import FUSED, GROUP_BELOW, Layout, as_arrays, end_to_end
 
 TREE = {"b": jnp.arange(3.0), "w": jnp.arange(6.0).reshape(2, 3), "s": jnp.float64(7.0)}
 
@@ -29,14 +31,40 @@ def test_a_vector_takes_the_widest_dtype_and_gives_each_leaf_its_own_back():
     assert layout.unpack(layout.pack(mixed))["a"].dtype == jnp.bfloat16
 
 
-def test_small_leaves_are_joined_by_dtype_and_large_ones_stand_alone():
-    tree = [jnp.ones(3), jnp.ones(GROUP_BELOW), jnp.ones(2), jnp.ones(4, jnp.float32)]
+def test_many_small_leaves_are_joined_by_dtype_and_large_ones_stand_alone():
+    tree = [jnp.ones(3), jnp.ones(GROUP_BELOW), *[jnp.ones(2)] * FUSED, *[jnp.ones(4, jnp.float32)] * (FUSED + 1)]
     packed = Layout.grouped(tree).pack(tree)
     assert sorted((v.shape, str(v.dtype)) for v in packed) == [
-        ((4,), "float32"),
-        ((5,), "float64"),
+        ((3 + 2 * FUSED,), "float64"),
+        ((4 * (FUSED + 1),), "float32"),
         ((GROUP_BELOW,), "float64"),
     ]
+
+
+def test_a_few_small_leaves_are_joined_only_where_there_are_no_large_ones():
+    small = [jnp.ones(3), jnp.ones(2)]
+    assert [v.shape for v in Layout.grouped(small).pack(small)] == [(5,)]
+    tree = [small[0], jnp.ones(GROUP_BELOW), small[1]]
+    assert [v.shape for v in Layout.grouped(tree).pack(tree)] == [(3,), (GROUP_BELOW,), (2,)]
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="how XLA lays arrays end to end on a processor")
+@pytest.mark.parametrize("lanes", [None, 3])
+def test_arrays_laid_end_to_end_are_copied_and_not_read_beyond_their_ends(lanes):
+    def joined(arrays):
+        return 2 * end_to_end([jnp.sum(arrays[0], 0), *arrays[1:]])
+
+    def loops_over_pieces(join):
+        arrays = [np.ones((5, 7), np.float32), np.ones(3000, np.float32), np.ones((40, 30), np.float32)]
+        if lanes is not None:
+            join, arrays = jax.vmap(join), [np.stack([v] * lanes) for v in arrays]
+        text = jax.jit(join).lower(arrays).compile().as_text()
+        loops = [c for c in re.split(r"\n(?=%|ENTRY)", text) if c.startswith(("%fused", "%wrapped"))]
+        return any(re.search(r"= \S+ concatenate\(", c) for c in loops)
+
+    assert not loops_over_pieces(joined)
+    # What this guards against: if XLA no longer makes such loops, `end_to_end` can go.
+    assert lanes is not None or loops_over_pieces(lambda v: 2 * jnp.concatenate([jnp.sum(v[0], 0), v[1], v[2].ravel()]))
 
 
 def test_another_tree_is_refused():

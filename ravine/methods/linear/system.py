@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.flat import as_arrays
+from ravine.core.flat import as_arrays, end_to_end
 from ravine.core.function import Function
 from ravine.core.tracing import is_traced
 from ravine.math.operators import Dense, MatrixFree, Operator, Realified
@@ -136,8 +136,7 @@ class _Packing:
             raise ValueError(
                 f"x0 and b, or A's outcome and b, differ in structure: expected {self.treedef} with shapes {self.shapes}"
             )
-        flat = [jnp.ravel(jnp.asarray(v, self.dtype)) for v in leaves]
-        return flat[0] if len(flat) == 1 else jnp.concatenate(flat)
+        return end_to_end([jnp.asarray(v, self.dtype) for v in leaves])
 
     def unpack(self, x: Any) -> Any:
         if len(self.shapes) == 1:
