@@ -1,6 +1,6 @@
 """What the driver and the package cost: over a hand-written loop, over `import jax`, and until `ravine compare` speaks.
 
-python benchmarks/driver.py [loop] [orders] [import] [line]
+python benchmarks/driver.py [loop] [batches] [orders] [import] [line]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from timing import interleaved, verdict
 
 import ravine as rv
@@ -80,6 +81,40 @@ def loop(rounds: int) -> None:
             )
 
 
+def streamed(rounds: int) -> None:
+    print("`train` on an iterable of NumPy's batches, over a loop that calls a compiled optax step for each")
+    rng = np.random.default_rng(0)
+    for widths, n, size, epochs in (((64, 32, 10), 1285, 64, 20), ((784, 128, 64, 10), 12_800, 128, 4)):
+        net = MLP(widths)
+        loss, start = cross_entropy(net), net.init(jax.random.key(0))
+        x, y = (
+            rng.normal(size=(n // size, size, widths[0])).astype(np.float32),
+            rng.integers(0, 10, (n // size, size)).astype(np.int32),
+        )
+        batches = list(zip(x, y, strict=True))
+        adam = optax.adam(1e-3)
+
+        @jax.jit
+        def step(params: Any, state: Any, batch: Any, loss: Any = loss, adam: Any = adam) -> Any:
+            f, g = jax.value_and_grad(loss)(params, batch)
+            updates, state = adam.update(g, state, params)
+            return optax.apply_updates(params, updates), state, f
+
+        def by_hand(start: Any = start, adam: Any = adam, step: Any = step, batches: Any = batches, epochs: int = epochs) -> None:
+            params, state, losses = start, adam.init(start), []
+            for _ in range(epochs):
+                for batch in batches:
+                    params, state, f = step(params, state, batch)
+                    losses.append(f)
+            np.stack([np.asarray(f) for f in losses])
+
+        train = partial(rv.train, loss, start, batches, rv.Adam(1e-3), epochs=epochs)
+        best = interleaved({"ours": train, "hand": by_hand}, rounds)
+        ours, hand = (1e3 * best[who][0] for who in ("ours", "hand"))
+        name = f"MLP {'-'.join(map(str, widths))}, batch {size}"
+        print(f"  {name:31} {epochs:3} epochs {ours:7.1f} ms, by hand {hand:7.1f}, ratio {ours / hand:.2f}", flush=True)
+
+
 def epoch_orders(rounds: int) -> None:
     from ravine.training.batches import permutation
 
@@ -117,11 +152,11 @@ def first_line(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="*", metavar="loop|orders|import|line")
+    parser.add_argument("part", nargs="*", metavar="loop|batches|orders|import|line")
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
-    for part in given.part or ("loop", "orders", "import", "line"):
-        {"loop": loop, "orders": epoch_orders, "import": importing, "line": first_line}[part](given.rounds)
+    for part in given.part or ("loop", "batches", "orders", "import", "line"):
+        {"loop": loop, "batches": streamed, "orders": epoch_orders, "import": importing, "line": first_line}[part](given.rounds)
 
 
 if __name__ == "__main__":

@@ -277,6 +277,7 @@ def drive(
     carry: Carry | None = None,
     every: int | None = None,
     clocked: bool = False,
+    prepare: Callable[[int], None] | None = None,
 ) -> Iterator[Carry]:
     """Yields the carry at each boundary to the host, until the run ends.
 
@@ -289,6 +290,7 @@ def drive(
         carry: resume from here instead of starting at x0; a carry that ended by a budget goes on.
         every: steps between boundaries; None chooses by time, about every 0.5 s, or 0.2 s where `stop` looks at the clock.
         clocked: the caller looks at the clock.
+        prepare: called, while the device works, with the step from which `problem` will be asked next.
     """
     feed = problem if callable(problem) else lambda k: (problem, 2**31 - 1)
     began = time.perf_counter()
@@ -331,6 +333,8 @@ def drive(
             carry = advance(method, now, carry, stop, n, t - began, quick=quick)
             if isinstance(carry.status, jax.core.Tracer):
                 raise Traced
+            if prepare is not None:
+                prepare(k + n)
             before, k = k, int(carry.k)
             took = (time.perf_counter() - t) / max(k - before, 1)
             status = int(carry.status)

@@ -175,6 +175,9 @@ class Held:
         """The shapes of one batch."""
         return jax.tree.map(lambda v: jax.ShapeDtypeStruct((self.size, *v.shape[1:]), v.dtype), self.data)
 
+    def prepare(self, k: int) -> None:
+        """Nothing is to be done ahead: an order takes less time than a step."""
+
     def __call__(self, k: int) -> tuple[Training, int]:
         if self.size == self.n:
             return Training(self.loss, self.data, None, None, self.layout), 2**31 - 1
@@ -192,7 +195,8 @@ class Streamed:
     """Batches of an iterable: a list, a generator, a torch or grain loader, or a function of the epoch that returns one.
 
     Batches of one shape are stacked and sent to the device together; a batch of another shape starts a new stack (and compiles
-    once more). What can be iterated again is, for the next epoch; a generator ends the training when it is exhausted.
+    once more). The next stack is made while the device works on the last. What can be iterated again is, for the next epoch; a
+    generator ends the training when it is exhausted.
     """
 
     def __init__(
@@ -217,6 +221,9 @@ class Streamed:
         self.iterator: Iterator[Any] | None = None
         self.waiting: Any = None
         self.first, self.count, self.problem = 0, 0, None  # type: tuple[int, int, Any]
+        self.ready: Any = None  # the next stack
+        self.failure: Exception | None = None
+        self.lengths: set[int] = set()
         self.pulled, self.room = 0, HISTORY_ROWS
         self.ended = False
         self.steps_per_epoch: int | None = None
@@ -287,11 +294,26 @@ class Streamed:
             self._next()
 
     def __call__(self, k: int) -> tuple[Any, int]:
-        if self.problem is not None and self.first <= k < self.first + self.count:
-            return self.problem, self.first + self.count - k
-        batch = self._next()
+        if not self.first <= k < self.first + self.count:
+            self.prepare(k)
+            if self.failure is not None:
+                raise self.failure
+            (self.first, self.count, self.problem), self.ready = self.ready, None
+        return self.problem, self.first + self.count - k
+
+    def prepare(self, k: int) -> None:
+        """Makes the stack from step k on, unless k is a step of the last one; what the iterable raises waits until `feed(k)`."""
+        if self.ready is None and self.failure is None and not self.first <= k < self.first + self.count:
+            try:
+                self.ready = self._stack(k)
+            except Exception as error:
+                self.failure = error
+
+    def _stack(self, k: int) -> tuple[int, int, Any]:
+        """First step, number of steps (0 if there are no batches any more) and problem of the next stack, from step k on."""
+        batch = None if k == self.steps else self._next()
         if batch is None:
-            return self.problem, 0
+            return k, 0, self.problem
         self.size = examples(batch, "a batch")
         shapes = _shapes(batch)
         room = max(1, min(HISTORY_ROWS, STACKED_BYTES // max(1, sum(v.nbytes for v in jax.tree.leaves(batch)))))
@@ -313,16 +335,29 @@ class Streamed:
             stack.append(batch)
         if self.waiting is None and not (self.once and k + len(stack) == self.steps):
             self.waiting = self._next()  # tells whether the epoch ends with this stack
-        self.first, self.count = k, len(stack)
-        # Stacks are padded to powers of two, so that only a few lengths are ever compiled.
-        stack += [stack[-1]] * (2 ** int(np.ceil(np.log2(len(stack)))) - len(stack))
-        data = jax.tree.map(lambda *v: jnp.asarray(np.stack(v)), *stack)
-        self.problem = Training(self.loss, data, None, np.int32(k), self.layout)
-        return self.problem, self.count
+        # In room for as many as an earlier stack has had, if that is not twice too large, so that only a few lengths are compiled.
+        n = len(stack)
+        length = min((m for m in self.lengths if n <= m <= 2 * n), default=n)
+        self.lengths.add(length)
+        data = jax.tree.map(lambda *v: jax.device_put(_stacked(v, length)), *stack)
+        return k, n, Training(self.loss, data, None, np.int32(k), self.layout)
+
+
+def _stacked(arrays: tuple[np.ndarray, ...], length: int) -> np.ndarray:
+    """The arrays, one below the other, in room for `length` of them; what follows them is never read.
+
+    A processor's device takes memory over as it is, without a copy, where that begins at a multiple of 64 bytes.
+    """
+    shape, dtype = (length, *arrays[0].shape), arrays[0].dtype
+    room = np.empty(math.prod(shape) * dtype.itemsize + 64, np.uint8)
+    begin = -room.ctypes.data % 64
+    out = room[begin : begin + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+    np.stack(arrays, out=out[: len(arrays)])
+    return out
 
 
 def _as_jax_would(v: np.ndarray) -> np.ndarray:
-    return v.astype(jax.dtypes.canonicalize_dtype(v.dtype))
+    return v.astype(jax.dtypes.canonicalize_dtype(v.dtype), copy=False)
 
 
 def _shapes(batch: Any) -> Any:

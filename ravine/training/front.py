@@ -262,9 +262,8 @@ class _Run:
         if self.verdict:  # what was restored had met the user's criterion already
             return iter(())
         clocked = self.stop is not None and "seconds" in self.stop.requirements()
-        return driver.drive(
-            self.method, self._feed, packed, limit, key=key, history=("f",), best=False, carry=carry, clocked=clocked
-        )
+        how: dict[str, Any] = {"key": key, "history": ("f",), "best": False, "carry": carry, "clocked": clocked}
+        return driver.drive(self.method, self._feed, packed, limit, prepare=self.feed.prepare, **how)
 
     def _feed(self, k: int) -> tuple[Any, int]:
         """The batches from step k on, none once all steps are done (a restored run may have done them)."""

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ravine as rv
 from ravine.core.function import Function
 from ravine.training.batches import SECONDS_TO_STACK, Held, Streamed
 
@@ -167,3 +168,52 @@ def test_slow_batches_are_stacked_for_a_quarter_of_a_second_only(monkeypatch):
         counts.append(feed(k)[1])
         k += counts[-1]
     assert counts == [8] * 12 + [4]
+
+
+def test_the_next_stack_is_made_ahead_and_no_step_is_lost():
+    read = []
+
+    def source(epoch):
+        for b in batches_of(4, 4, 4):
+            read.append(epoch)
+            yield b
+
+    feed = streamed(source, epochs=2)
+    problem, good_for = feed(0)
+    assert (good_for, read.count(1)) == (3, 1)  # one of the next epoch, which tells that this one has ended
+    feed.prepare(2)  # a step of the stack that is in use
+    assert read.count(1) == 1
+    feed.prepare(3)
+    assert read.count(1) == 3
+    assert feed(0)[0] is problem  # still what the steps before see
+    assert taken(feed) == [b["number"].tolist() for b in batches_of(4, 4, 4)] * 2
+
+
+def test_what_the_iterable_raises_waits_for_the_steps_before_it():
+    def source():
+        yield from batches_of(4, 4)
+        raise OSError("the disk is gone")
+
+    rows = []
+
+    def data(epoch):
+        return batches_of(4, 4) if epoch == 0 else source()
+
+    def loss(params, batch):
+        return jnp.sum(params**2)
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        rv.train(loss, jnp.ones(2), data, "sgd", epochs=3, callback=lambda row: rows.append(row["epoch"]))
+    assert rows == [1]
+
+
+def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compile():
+    feed = streamed(lambda epoch: batches_of(*[4] * (5 - epoch)), epochs=4)
+    lengths, k = [], 0
+    while True:
+        problem, good_for = feed(k)
+        if not good_for:
+            break
+        lengths.append((good_for, problem.data["number"].shape[0]))
+        k += good_for
+    assert lengths == [(5, 5), (4, 5), (3, 5), (2, 2)]
