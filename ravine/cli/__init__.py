@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 error in the user's own code · 2 usage · 3 nobody reac
 
 from __future__ import annotations
 
+import itertools
 import os
 import pathlib
 import sys
@@ -13,8 +14,8 @@ import traceback
 from typing import Any
 
 
-def app() -> Any:
-    """The command-line application."""
+def app(config: str | None = None) -> Any:
+    """The command-line application; `config` is a TOML file of flags, one table for each command: `[ravine.compare]`."""
     import cyclopts
 
     from ravine import __version__
@@ -25,6 +26,7 @@ def app() -> Any:
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
+        config=() if config is None else (cyclopts.config.Toml(config, root_keys=["ravine"], must_exist=True),),
     )
     for name, (home, words) in COMMANDS.items():
         application.command(f"ravine.cli.{home}", name=name, help=words)
@@ -57,7 +59,7 @@ def run(arguments: list[str]) -> int:
     import cyclopts
 
     try:
-        code = app()(arguments, exit_on_error=False)
+        code = app(_config(arguments))(arguments, exit_on_error=False)
     except cyclopts.CycloptsError:  # said on the console already
         return 2
     except KeyboardInterrupt:
@@ -77,6 +79,26 @@ def run(arguments: list[str]) -> int:
             return 2
         raise
     return code if isinstance(code, int) else 0
+
+
+def _config(arguments: list[str]) -> str | None:
+    """The file that is given by --config, which must be read before the rest is understood."""
+    import tomllib
+
+    given = [w.removeprefix("--config=") for w in arguments if w.startswith("--config=")]
+    given += [path for flag, path in itertools.pairwise(arguments) if flag == "--config"]
+    if not given:
+        return None
+    try:
+        with open(given[-1], "rb") as file:
+            tables = tomllib.load(file)
+    except ValueError as error:
+        raise ValueError(f"--config {given[-1]} is no TOML: {error}") from None
+    if not isinstance(tables.get("ravine"), dict) or arguments[0] not in tables["ravine"]:
+        raise ValueError(
+            f"--config {given[-1]} has no table [ravine.{arguments[0]}]: write the flags into one, for example seeds = 5"
+        )
+    return given[-1]
 
 
 def _say_interrupted() -> int:

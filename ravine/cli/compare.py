@@ -15,7 +15,6 @@ from cyclopts import Parameter
 
 def compare(
     problem: str = "digits_mlp",
-    /,
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
     budget: str | None = None,
@@ -26,6 +25,7 @@ def compare(
     x0: str | None = None,
     out: Annotated[pathlib.Path | None, Parameter(name=["--out", "-o"])] = None,
     x64: bool = False,
+    config: pathlib.Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
@@ -57,6 +57,8 @@ def compare(
         The folder to write to; compare-PROBLEM-TIME if not given.
     x64
         Compute in float64 (certified fits such as nist need it to be meaningful).
+    config
+        A TOML file with these flags by name in a table [ravine.compare]; flags on the command line come first.
     json
         Print the whole result as JSON and nothing else.
     open_
@@ -69,6 +71,7 @@ def compare(
         if not quiet:
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
+    del config  # its values are in force already: `ravine.cli` reads it before the flags
     _check_folder(out or pathlib.Path())
     say(f"ravine compare {problem}")
     import jax

@@ -88,6 +88,36 @@ def test_a_folder_in_which_nothing_can_be_made_is_told_before_the_race(named, tm
     assert "racing" not in captured.out
 
 
+def test_flags_may_stand_in_a_file_and_those_of_the_command_line_come_first(tmp_path, capsys):
+    file = tmp_path / "race.toml"
+    file.write_text('[ravine.compare]\nproblem = "sphere"\nmethods = ["sgd", "adam"]\nbudget = "30steps"\ntrials = 3\nseeds = 2\n')
+    assert run(["compare", "--config", str(file), "-m", "momentum", "--json", "-o", str(tmp_path / "out")]) in (0, 3)
+    result = json.loads(capsys.readouterr().out)
+    assert result["problem"] == "sphere"
+    assert [e["name"] for e in result["entries"]] == ["momentum"]
+    assert max(c["iteration"][-1] for c in result["entries"][0]["curves"]) <= 30
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[ravine.compare]\nsedes = 2\n", "sedes"),
+        ('[ravine.compare]\nseeds = "many"\n', "many"),
+        ("[compare]\nseeds = 2\n", r"has no table [ravine.compare]"),
+        ("seeds = [", "is no TOML"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_of_flags_that_says_nothing_is_refused(text, words, tmp_path, capsys):
+    file = tmp_path / "race.toml"
+    if text is not None:
+        file.write_text(text)
+    assert run(["compare", "sphere", f"--config={file}"]) == 2
+    captured = capsys.readouterr()
+    assert words in captured.out + captured.err
+    assert "Traceback" not in captured.out + captured.err
+
+
 def test_methods_may_be_written_with_commas(tmp_path, capsys):
     few = ["--budget", "5steps", "--trials", "2", "--seeds", "1", "-q", "-o", str(tmp_path)]
     run(["compare", "sphere", "-m", "momentum[beta=0.5,lr=0.1],sgd", "adam[lr=0.1]", *few])
@@ -155,7 +185,7 @@ def test_an_import_that_control_c_broke_is_an_interruption(capsys, monkeypatch):
         except KeyboardInterrupt:
             raise ImportError("initialising the extension failed") from None
 
-    monkeypatch.setattr("ravine.cli.app", lambda: interrupted)
+    monkeypatch.setattr("ravine.cli.app", lambda config: interrupted)
     assert run(["list"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
 
