@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -17,35 +18,44 @@ _EVENTS = frozenset(
         "/jax/core/compile/backend_compile_duration",
     }
 )
-_spent = 0.0
 _listening = False
 
 
+class _Spent(threading.local):
+    """Seconds of this thread: JAX compiles in the thread that calls, and tells it there."""
+
+    seconds = 0.0
+
+
+_spent = _Spent()
+
+
 def _listen(event: str, duration_secs: float, **_: Any) -> None:
-    global _spent
     if event in _EVENTS:
-        _spent += duration_secs
+        _spent.seconds += duration_secs
 
 
 class Clock:
-    """`with Clock() as clock: …`, then `clock.seconds`."""
+    """`with Clock() as clock: …`, then `clock.seconds`. What other threads compile meanwhile does not count."""
 
     def __enter__(self) -> Clock:
         global _listening
         if not _listening:
             jax.monitoring.register_event_duration_secs_listener(_listen)
             _listening = True
-        self._compiled, self._began = _spent, time.perf_counter()
+        self._compiled, self._began = _spent.seconds, time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self._ended = time.perf_counter()
+        self._taken = self._so_far()
 
     @property
     def seconds(self) -> Seconds:
         """The seconds so far, or of the block once it has ended."""
-        total = getattr(self, "_ended", None) or time.perf_counter()
-        total -= self._began
+        return getattr(self, "_taken", None) or self._so_far()
+
+    def _so_far(self) -> Seconds:
+        total = time.perf_counter() - self._began
         # Tracing a function inside a function reports both, so the sum can exceed what passed.
-        compiling = min(_spent - self._compiled, total)
+        compiling = min(_spent.seconds - self._compiled, total)
         return Seconds(compiling, total - compiling)
