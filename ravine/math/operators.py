@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.flat import end_to_end
 from ravine.core.function import Function
 from ravine.core.pytree import Record, part, static
 
@@ -407,7 +408,7 @@ class Block(Operator):
     def mv(self, v: Any) -> Any:
         ends = np.cumsum([a.shape[1] for a in self.rows[0]])[:-1]
         pieces = jnp.split(v, ends.tolist())
-        return jnp.concatenate(
+        return end_to_end(
             [sum((a.mv(p) for a, p in zip(r, pieces, strict=True)), jnp.zeros(r[0].shape[0], v.dtype)) for r in self.rows]
         )
 

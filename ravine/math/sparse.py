@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.flat import end_to_end
 from ravine.core.pytree import part, static
 from ravine.math.operators import Adjoint, Dense, Diagonals, Operator, Realified, Stencil, padded_rows
 from ravine.math.triangular import Swept, level_triangles
@@ -67,7 +68,7 @@ class Ell(Operator):
         return self.replace(values=tuple(factor * v for v in self.values), transposed=other)
 
     def _in_order(self, groups: list[Any]) -> Any:
-        y = groups[0] if len(groups) == 1 else jnp.concatenate(groups)
+        y = end_to_end(groups)
         return y if self.order is None else y.at[self.order].get(mode="promise_in_bounds")
 
     def mv(self, v: Any) -> Any:
