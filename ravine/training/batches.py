@@ -316,13 +316,19 @@ class Streamed:
             return k, 0, self.problem
         self.size = examples(batch, "a batch")
         shapes = _shapes(batch)
-        room = max(1, min(HISTORY_ROWS, STACKED_BYTES // max(1, sum(v.nbytes for v in jax.tree.leaves(batch)))))
-        room = min(2 ** int(np.log2(room)), room if self.steps is None else max(1, self.steps - k))
-        stack, began = [batch], time.perf_counter()
-        while len(stack) < min(room, self.room):
+        most = max(1, min(HISTORY_ROWS, STACKED_BYTES // max(1, sum(v.nbytes for v in jax.tree.leaves(batch)))))
+        most = 2 ** int(np.log2(most))
+        # A batch is copied as soon as it comes: a loader may hand out the same memory again and again.
+        room, n, began = jax.tree.map(lambda v: _room(most, v), batch), 0, time.perf_counter()
+        while True:
+            for out, v in zip(jax.tree.leaves(room), jax.tree.leaves(batch), strict=True):
+                out[n] = v
+            n += 1
+            if n >= min(most, self.room) or k + n == self.steps:
+                break
             # Where batches come slowly the host is back soon, for Ctrl-C and progress; only powers of two, so few compile.
-            if time.perf_counter() - began > SECONDS_TO_STACK and len(stack).bit_count() == 1:
-                self.room = len(stack)
+            if time.perf_counter() - began > SECONDS_TO_STACK and n.bit_count() == 1:
+                self.room = n
                 break
             # A stack does not run over the end of an epoch, where the host looks at the losses.
             ends = len(self.epoch_ends)
@@ -332,28 +338,24 @@ class Streamed:
             if _shapes(batch) != shapes or len(self.epoch_ends) > ends:
                 self.waiting = batch
                 break
-            stack.append(batch)
-        if self.waiting is None and not (self.once and k + len(stack) == self.steps):
+        if self.waiting is None and not (self.once and k + n == self.steps):
             self.waiting = self._next()  # tells whether the epoch ends with this stack
-        # In room for as many as an earlier stack has had, if that is not twice too large, so that only a few lengths are compiled.
-        n = len(stack)
+        # As long as an earlier stack, if that is not twice too long, so that few lengths are compiled; the rest is never read.
         length = min((m for m in self.lengths if n <= m <= 2 * n), default=n)
         self.lengths.add(length)
-        data = jax.tree.map(lambda *v: jax.device_put(_stacked(v, length)), *stack)
+        data = jax.tree.map(lambda v: jax.device_put(v[:length]), room)
         return k, n, Training(self.loss, data, None, np.int32(k), self.layout)
 
 
-def _stacked(arrays: tuple[np.ndarray, ...], length: int) -> np.ndarray:
-    """The arrays, one below the other, in room for `length` of them; what follows them is never read.
+def _room(most: int, like: np.ndarray) -> np.ndarray:
+    """Room for so many arrays, one below the other.
 
     A processor's device takes memory over as it is, without a copy, where that begins at a multiple of 64 bytes.
     """
-    shape, dtype = (length, *arrays[0].shape), arrays[0].dtype
-    room = np.empty(math.prod(shape) * dtype.itemsize + 64, np.uint8)
-    begin = -room.ctypes.data % 64
-    out = room[begin : begin + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
-    np.stack(arrays, out=out[: len(arrays)])
-    return out
+    shape, size = (most, *like.shape), most * like.nbytes
+    memory = np.empty(size + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + size].view(like.dtype).reshape(shape)
 
 
 def _as_jax_would(v: np.ndarray) -> np.ndarray:

@@ -217,3 +217,17 @@ def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compil
         lengths.append((good_for, problem.data["number"].shape[0]))
         k += good_for
     assert lengths == [(5, 5), (4, 5), (3, 5), (2, 2)]
+
+
+def test_a_loader_may_hand_out_the_same_memory_again_and_again():
+    memory = np.zeros(4, np.int32)
+
+    def source():
+        for b in batches_of(4, 4, 4, 4):
+            memory[:] = b["number"]
+            yield {"number": memory}
+
+    assert taken(streamed(source())) == [b["number"].tolist() for b in batches_of(4, 4, 4, 4)]
+    memory[:] = 0
+    feed = streamed(lambda epoch: source(), epochs=2)
+    assert taken(feed) == [b["number"].tolist() for b in batches_of(4, 4, 4, 4)] * 2
