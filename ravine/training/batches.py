@@ -208,13 +208,15 @@ class Streamed:
         *,
         epochs: int | None,
         steps: int | None,
+        watched: bool = False,
     ):
-        """`check(batch, name)` raises where the loss cannot take a batch; it is called once for each shape."""
+        """`check(batch, name)` raises where the loss cannot take a batch; it is called once for each shape. Where the user's code
+        has `watched` the end of an epoch, it may have changed the data: no stack of the next epoch is made before."""
         self.once = not callable(batches) and iter(batches) is batches
         if epochs is None and steps is None and not self.once:
             raise ValueError("say how long to train: epochs=10, or steps=1000")
         self.loss, self.layout, self.source, self.epochs, self.steps = loss, layout, batches, epochs, steps
-        self.check = check
+        self.check, self.watched = check, watched
         self.like: Any = None  # a tree of the form of the first batch
         self.shapes: set[Any] = set()
         self.epoch, self.epoch_ends = 0, []  # type: tuple[int, list[int]]
@@ -295,14 +297,18 @@ class Streamed:
 
     def __call__(self, k: int) -> tuple[Any, int]:
         if not self.first <= k < self.first + self.count:
-            self.prepare(k)
+            self._make(k)
             if self.failure is not None:
                 raise self.failure
             (self.first, self.count, self.problem), self.ready = self.ready, None
         return self.problem, self.first + self.count - k
 
     def prepare(self, k: int) -> None:
-        """Makes the stack from step k on, unless k is a step of the last one; what the iterable raises waits until `feed(k)`."""
+        """`feed(k)` ahead of time, as far as that is possible; what the iterable raises waits until then."""
+        if not (self.watched and k in self.epoch_ends):
+            self._make(k)
+
+    def _make(self, k: int) -> None:
         if self.ready is None and self.failure is None and not self.first <= k < self.first + self.count:
             try:
                 self.ready = self._stack(k)

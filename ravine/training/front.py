@@ -152,7 +152,8 @@ def train(
             raise TypeError(f"data must be arrays, an iterable of batches, or a function of the epoch; got {type(data).__name__}")
         if batch_size is not None:
             raise ValueError("batch_size is for data held in arrays; an iterable yields its own batches")
-        feed = Streamed(fun, data, layout, partial(check_loss, fun, params), epochs=epochs, steps=steps)
+        check, watched = partial(check_loss, fun, params), callback is not None
+        feed = Streamed(fun, data, layout, check, epochs=epochs, steps=steps, watched=watched)
         total = steps if steps is not None else NEVER
     check_settings(chosen, total - 1 if total < NEVER else 0)
     example = feed.example()

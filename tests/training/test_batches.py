@@ -231,3 +231,18 @@ def test_a_loader_may_hand_out_the_same_memory_again_and_again():
     memory[:] = 0
     feed = streamed(lambda epoch: source(), epochs=2)
     assert taken(feed) == [b["number"].tolist() for b in batches_of(4, 4, 4, 4)] * 2
+
+
+def test_a_callback_may_change_the_data_of_the_next_epoch():
+    x = np.zeros((4, 2))
+    seen = []
+
+    def loss(params, batch):
+        return jnp.mean(batch[0]) + 0 * params
+
+    def callback(row):
+        seen.append(row["loss"])
+        x[:] = row["epoch"]
+
+    rv.train(loss, jnp.ones(()), [(x[:2],), (x[2:],)], "sgd", epochs=4, callback=callback)
+    assert seen == [0, 1, 2, 3]
