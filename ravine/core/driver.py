@@ -333,18 +333,22 @@ def drive(
             carry = advance(method, now, carry, stop, n, t - began, quick=quick)
             if isinstance(carry.status, jax.core.Tracer):
                 raise Traced
+            dispatched = time.perf_counter()
             if prepare is not None:
                 prepare(k + n)
+            preparing = time.perf_counter() - dispatched
             before, k = k, int(carry.k)
             took = (time.perf_counter() - t) / max(k - before, 1)
             status = int(carry.status)
-            # The first chunk of an unknown problem holds its compilation: it says nothing about the pace unless it was quick.
-            if known or took < between / 16:
+            # A chunk that was done, perhaps, long before the host was says nothing about the pace.
+            seen = preparing <= 0.5 * (time.perf_counter() - t)
+            # Nor does the first one of an unknown problem, which holds its compilation, unless it was quick.
+            if seen and (known or took < between / 16):
                 # Steps may be quick for a while, as trials of a search are beside steps that solve a system: no chunk has more than
                 # FASTER times as many as the last one. (Twelve of NewtonCG on CUTEst's EIGENBLS made one of 29 s out of 0.2 s.)
                 _pace[name] = max(took, between / (FASTER * max(k - before, 1)), 1e-7)
                 known = True
-            elif name in _tried:
+            elif seen and name in _tried:
                 _pace[name], known = took, True
             _tried.add(name)
             if not status:

@@ -63,8 +63,9 @@ class Layout:
                 small.setdefault(dtype, []).append(i)
             else:
                 alone.append((i,))
+        large = bool(alone)
         for group in small.values():
-            alone += [(i,) for i in group] if alone and len(group) <= FUSED else [tuple(group)]
+            alone += [(i,) for i in group] if large and len(group) <= FUSED else [tuple(group)]
         return cls(treedef, *_unzip(leaves), tuple(sorted(alone)))
 
     @classmethod

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core import work
 from ravine.core.tracing import tracing
 
 UNTRACEABLE = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
@@ -59,7 +60,9 @@ class Function:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return self.whole(*args, **kwargs)
+            # What the user's code counts is its own: a solver inside of it would leave traced numbers in the tally of this one.
+            with work.tallied():
+                return self.whole(*args, **kwargs)
         except UNTRACEABLE as wrong:
             wrong.add_note(
                 f"{self.name} asks for numbers while JAX traces it: write jnp.exp(x) for np.exp(x) or math.exp(x), and "

@@ -225,7 +225,7 @@ class Streamed:
         self.first, self.count, self.problem = 0, 0, None  # type: tuple[int, int, Any]
         self.ready: Any = None  # the next stack
         self.failure: Exception | None = None
-        self.lengths: set[int] = set()
+        self.lengths: dict[Any, set[int]] = {}
         self.pulled, self.room = 0, HISTORY_ROWS
         self.ended = False
         self.steps_per_epoch: int | None = None
@@ -317,7 +317,8 @@ class Streamed:
 
     def _stack(self, k: int) -> tuple[int, int, Any]:
         """First step, number of steps (0 if there are no batches any more) and problem of the next stack, from step k on."""
-        batch = None if k == self.steps else self._next()
+        enough = NEVER if self.steps is None else self.steps
+        batch = None if k >= enough else self._next()
         if batch is None:
             return k, 0, self.problem
         self.size = examples(batch, "a batch")
@@ -330,7 +331,7 @@ class Streamed:
             for out, v in zip(jax.tree.leaves(room), jax.tree.leaves(batch), strict=True):
                 out[n] = v
             n += 1
-            if n >= min(most, self.room) or k + n == self.steps:
+            if n >= min(most, self.room) or k + n >= enough:
                 break
             # Where batches come slowly the host is back soon, for Ctrl-C and progress; only powers of two, so few compile.
             if time.perf_counter() - began > SECONDS_TO_STACK and n.bit_count() == 1:
@@ -344,11 +345,13 @@ class Streamed:
             if _shapes(batch) != shapes or len(self.epoch_ends) > ends:
                 self.waiting = batch
                 break
-        if self.waiting is None and not (self.once and k + n == self.steps):
+        if self.waiting is None and not (self.once and k + n >= enough):
             self.waiting = self._next()  # tells whether the epoch ends with this stack
-        # As long as an earlier stack, if that is not twice too long, so that few lengths are compiled; the rest is never read.
-        length = min((m for m in self.lengths if n <= m <= 2 * n), default=n)
-        self.lengths.add(length)
+        # As long as an earlier stack, if that is not twice too long, or a power of two, so that few lengths are compiled; what is
+        # beyond is never read.
+        known = self.lengths.setdefault(shapes, set())
+        length = min((m for m in known if n <= m <= 2 * n), default=1 << (n - 1).bit_length() if known else n)
+        known.add(length)
         data = jax.tree.map(lambda v: jax.device_put(v[:length]), room)
         return k, n, Training(self.loss, data, None, np.int32(k), self.layout)
 

@@ -230,7 +230,7 @@ class _Run:
             x = best.x
         else:
             best = self.best or BestPoint(x, self._mean_of_last(), int(carry.nit))
-        if isinstance(self.feed, Streamed) and self.feed.exhausted and not self.verdict:
+        if isinstance(self.feed, Streamed) and self.feed.exhausted and not self.verdict and not self.remark:
             asked = "" if self.total == NEVER else f" of the {self.total} that were asked for"
             again = "a list, a loader or a function of the epoch can be read again"
             self.remark = f"The generator is exhausted after {self.seen} batches{asked}; {again}."

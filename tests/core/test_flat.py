@@ -44,6 +44,8 @@ def test_many_small_leaves_are_joined_by_dtype_and_large_ones_stand_alone():
 def test_a_few_small_leaves_are_joined_only_where_there_are_no_large_ones():
     small = [jnp.ones(3), jnp.ones(2)]
     assert [v.shape for v in Layout.grouped(small).pack(small)] == [(5,)]
+    narrow = [jnp.ones(2, jnp.float32)] * 2
+    assert [v.shape for v in Layout.grouped([*small, *narrow]).pack([*small, *narrow])] == [(5,), (4,)]
     tree = [small[0], jnp.ones(GROUP_BELOW), small[1]]
     assert [v.shape for v in Layout.grouped(tree).pack(tree)] == [(3,), (GROUP_BELOW,), (2,)]
 

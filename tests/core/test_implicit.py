@@ -96,3 +96,13 @@ def test_a_long_valley_that_has_an_end_is_followed_there():
         return rv.minimize(lambda x: 0.5 * x @ H @ x - b * (c @ x), jnp.zeros(2), method="newton", tol=1e-14).x
 
     np.testing.assert_allclose(jax.jacrev(end)(1.0), np.linalg.solve(H, c), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "newton", "newton_cg", "trust_region"])
+def test_a_function_may_solve_a_problem_of_its_own(method):
+    def inner(s):
+        return rv.minimize(lambda x, s: jnp.sum((x - s) ** 2), jnp.zeros(2), args=(s,), method="lbfgs").x
+
+    result = rv.minimize(lambda s: jnp.sum((inner(s) - 1) ** 2) + jnp.sum(s**2), jnp.zeros(2), method=method)
+    assert result.status.name == "CONVERGED"
+    np.testing.assert_allclose(result.x, [0.5, 0.5], rtol=1e-6)

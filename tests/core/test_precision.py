@@ -40,3 +40,11 @@ def test_values_in_less_than_the_precision_of_the_start_are_widened():
 def test_a_start_in_float64_keeps_its_precision():
     r = rv.minimize(lambda x: jnp.sum((x - 1.0) ** 2), np.zeros(2), method="bfgs")
     assert r.fun.dtype == jnp.float64
+
+
+@pytest.mark.parametrize("method", ["lbfgs", "bfgs", "newton_cg", "nonlinear_cg"])
+def test_searches_along_a_line_take_bfloat16(method):
+    result = rv.minimize(lambda x: jnp.sum((x - 1) ** 2), jnp.zeros(4, jnp.bfloat16), method=method)
+    assert result.status.name == "CONVERGED"
+    assert result.x.dtype == jnp.bfloat16
+    np.testing.assert_allclose(result.x.astype(float), 1, atol=0.01)

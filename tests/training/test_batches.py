@@ -219,6 +219,47 @@ def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compil
     assert lengths == [(5, 5), (4, 5), (3, 5), (2, 2)]
 
 
+def test_longer_and_longer_stacks_have_the_room_of_a_power_of_two():
+    feed = streamed(lambda epoch: batches_of(*[4] * (epoch + 3)), epochs=8)
+    lengths, k = [], 0
+    while True:
+        problem, good_for = feed(k)
+        if not good_for:
+            break
+        lengths.append((good_for, problem.data["number"].shape[0]))
+        k += good_for
+    assert lengths == [(3, 3), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8), (9, 16), (10, 16)]
+
+
+def test_nothing_is_read_where_all_steps_have_been_done(tmp_path):
+    read = []
+
+    def endless():
+        while True:
+            read.append(None)
+            yield (np.ones((4, 2)),)
+
+    def loss(params, batch):
+        return jnp.mean((batch[0] @ params) ** 2)
+
+    file = tmp_path / "run.npz"
+    rv.train(loss, jnp.ones(2), endless(), "sgd", steps=12, checkpoint=file)
+    read.clear()
+    result = rv.train(loss, jnp.ones(2), endless(), "sgd", steps=5, checkpoint=file)
+    assert result.nit == 12
+    assert len(read) <= 14
+
+
+def test_a_loss_that_is_not_finite_is_not_an_exhausted_generator():
+    def source():
+        for i in range(20):
+            yield (np.full((4, 2), np.nan if i == 3 else 1.0),)
+
+    result = rv.train(lambda p, b: jnp.mean(b[0] @ p), jnp.ones(2), source(), "sgd", epochs=1)
+    assert result.status.name == "NONFINITE"
+    assert "exhausted" not in result.message
+
+
 def test_a_loader_may_hand_out_the_same_memory_again_and_again():
     memory = np.zeros(4, np.int32)
 

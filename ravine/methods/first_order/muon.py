@@ -56,10 +56,10 @@ class Muon(Rule):
     b2: float = hyper(0.999, 0.9, 0.9999, valid="[0,1)", doc="Nadam's β₂")
 
     def start(self, x: Any) -> Any:
-        return State(jnp.zeros_like(x)) if x.ndim == 2 else self._elsewhere().start(x)
+        return State(jnp.zeros_like(x)) if x.ndim == 2 and x.size else self._elsewhere().start(x)
 
     def move(self, g: Any, s: Any, x: Any, t: Any) -> tuple[Any, Any]:
-        if x.ndim != 2:
+        if x.ndim != 2 or not x.size:
             return self._elsewhere().move(g, s, x, t)
         M = self.beta * s.M + (1 - self.beta) * g
         look = self.beta * M / (1 - self.beta ** (t + 1)) + (1 - self.beta) * g / (1 - self.beta**t)

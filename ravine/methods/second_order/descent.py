@@ -149,7 +149,7 @@ class LineSearchDescent(Method):
             fresh=fresh,
             promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
             noise=noise,
-            blur=jnp.where(roundings > 0, largest(change) / roundings, s.blur),
+            blur=jnp.where(roundings > 0, largest(change) / roundings, s.blur).astype(s.blur.dtype),
             idle=jnp.where(gained, 0, jnp.where(accepted | ~s.fresh, s.idle + 1, PATIENCE)),
             lows=jnp.minimum(s.lows, jnp.stack([f, now])),
             accepted=accepted,
