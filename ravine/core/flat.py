@@ -99,7 +99,8 @@ class Layout:
             dtype = self.dtype if cast else None
             # NumPy's arrays are packed by NumPy: an operation of `jnp` outside a program is a program of its own.
             if leaves and all(isinstance(v, np.ndarray) for v in leaves):
-                return np.concatenate([np.ravel(np.asarray(v, dtype)) for v in leaves])
+                flat = [np.ravel(np.asarray(v, dtype)) for v in leaves]
+                return flat[0] if len(flat) == 1 else np.concatenate(flat)
             return end_to_end([jnp.asarray(v, dtype) for v in leaves]) if leaves else jnp.zeros(0, self.dtype)
         return tuple(jnp.asarray(leaves[g[0]]) if len(g) == 1 else end_to_end([leaves[i] for i in g]) for g in self.groups)
 
@@ -134,7 +135,7 @@ def end_to_end(arrays: Sequence[Any]) -> Any:
     flat = [jnp.ravel(v) for v in arrays]
     if len(flat) == 1:
         return flat[0]
-    if not 1 < len(flat) <= FUSED or jax.default_backend() != "cpu" or not tracing():
+    if len(flat) > FUSED or jax.default_backend() != "cpu" or not tracing():
         return jnp.concatenate(flat)
     return set_xla_metadata(_concatenated(*flat), inlineable="false")
 

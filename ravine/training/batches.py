@@ -270,8 +270,9 @@ class Streamed:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there were fewer batches than was asked for."""
-        return self.ended and self.once and self.epoch != self.epochs
+        """Whether all batches that there were have been asked for, and were fewer than was wanted."""
+        unused = self.ready is not None and self.ready[1] > 0
+        return self.ended and self.once and self.epoch != self.epochs and not unused
 
     @property
     def form(self) -> str:

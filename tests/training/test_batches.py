@@ -231,6 +231,18 @@ def test_longer_and_longer_stacks_have_the_room_of_a_power_of_two():
     assert lengths == [(3, 3), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8), (9, 16), (10, 16)]
 
 
+def test_a_generator_is_exhausted_when_its_last_batch_has_been_asked_for():
+    feed = streamed(iter(batches_of(4, 4, 2)))
+    feed.example()
+    feed(0)
+    feed.prepare(2)
+    assert feed.ended
+    assert not feed.exhausted
+    feed(2)
+    feed.prepare(3)
+    assert feed.exhausted
+
+
 def test_nothing_is_read_where_all_steps_have_been_done(tmp_path):
     read = []
 
