@@ -207,28 +207,25 @@ def test_what_the_iterable_raises_waits_for_the_steps_before_it():
     assert rows == [1]
 
 
-def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compile():
-    feed = streamed(lambda epoch: batches_of(*[4] * (5 - epoch)), epochs=4)
-    lengths, k = [], 0
+def lengths_of(feed):
+    """How many batches each stack has, and room for how many."""
+    out, k = [], 0
     while True:
         problem, good_for = feed(k)
         if not good_for:
-            break
-        lengths.append((good_for, problem.data["number"].shape[0]))
+            return out
+        out.append((good_for, problem.data["number"].shape[0]))
         k += good_for
-    assert lengths == [(5, 5), (4, 5), (3, 5), (2, 2)]
+
+
+def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compile():
+    feed = streamed(lambda epoch: batches_of(*[4] * (5 - epoch)), epochs=4)
+    assert lengths_of(feed) == [(5, 5), (4, 5), (3, 5), (2, 2)]
 
 
 def test_longer_and_longer_stacks_have_the_room_of_a_power_of_two():
     feed = streamed(lambda epoch: batches_of(*[4] * (epoch + 3)), epochs=8)
-    lengths, k = [], 0
-    while True:
-        problem, good_for = feed(k)
-        if not good_for:
-            break
-        lengths.append((good_for, problem.data["number"].shape[0]))
-        k += good_for
-    assert lengths == [(3, 3), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8), (9, 16), (10, 16)]
+    assert lengths_of(feed) == [(3, 3), (4, 4), (5, 8), (6, 8), (7, 8), (8, 8), (9, 16), (10, 16)]
 
 
 def test_a_generator_is_exhausted_when_its_last_batch_has_been_asked_for():
