@@ -129,8 +129,8 @@ def end_to_end(arrays: Sequence[Any]) -> Any:
     """The elements of arrays of one dtype as one vector.
 
     On a processor XLA would make one loop of a few arrays, as long for each as for the longest, and mask what it reads beyond an
-    array. Where that memory belongs to nobody, such reads are slow: a step of Adam on a network 64-200-200-200-10 took 0.28 ms in
-    one process and 2.3 in another (jax 0.10.2; `docs/first_order.md`). A program of its own is not fused, so they are copied.
+    array. In some processes such reads are slow: a step of Adam on a network 64-200-200-200-10 took 0.28 ms in one and 2.3 in
+    another (jax 0.10.2; `docs/first_order.md`). A program of its own is not fused, so they are copied.
     """
     flat = [jnp.ravel(v) for v in arrays]
     if len(flat) == 1:
