@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from ravine.core.program import equations
 from ravine.core.tracing import tracing
@@ -72,6 +73,11 @@ class Compiled:
             made = (v.aval for eqn in equations(self.usual.trace(*args).jaxpr) for v in eqn.outvars)
             _small[name] = all(np.prod(getattr(a, "shape", ())) <= SMALL for a in made)
         return _small[name]
+
+
+def apart(function: Callable[..., Any], *args: Any) -> Any:
+    """function(*args) as a program of its own inside of another: XLA does not inline it, and fuses nothing of it with the rest."""
+    return set_xla_metadata(jax.jit(function)(*args), inlineable="false")
 
 
 def may_be_quick() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ravine.core import columns
 from ravine.core.choice import args_as_tuple
-from ravine.core.flat import Layout, as_arrays
+from ravine.core.flat import Layout, as_arrays, end_to_end
 from ravine.core.function import Function
 from ravine.core.problem import Objective
 from ravine.core.run import as_key
@@ -41,7 +41,7 @@ def jacobian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax
     (flat, layout), args = _flat(x), args_as_tuple(args)
 
     def vector(v: Any) -> Any:
-        return jnp.concatenate([jnp.ravel(r) for r in jax.tree.leaves(fun(layout.unpack(v), *args))])
+        return end_to_end(jax.tree.leaves(fun(layout.unpack(v), *args)))
 
     m = jax.eval_shape(vector, flat).size
     return (jax.jacfwd if flat.size <= m else jax.jacrev)(vector)(flat)
@@ -175,8 +175,7 @@ def check_derivatives(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = (
     tol = 100 * eps ** (2 / 3) if tol is None else tol
 
     def scalar(v: Any) -> Any:
-        leaves = [jnp.ravel(r) for r in jax.tree.leaves(fun(layout.unpack(v), *args))]
-        out = jnp.concatenate(leaves)
+        out = end_to_end(jax.tree.leaves(fun(layout.unpack(v), *args)))
         return out[0] if out.size == 1 else out @ jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, out.size), out.dtype)
 
     g = np.asarray(jax.grad(scalar)(flat), np.float64)

@@ -18,8 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.xla_metadata import set_xla_metadata
 
+from ravine.core.codegen import apart
 from ravine.core.pytree import widest
 from ravine.core.tracing import tracing
 
@@ -137,10 +137,9 @@ def end_to_end(arrays: Sequence[Any]) -> Any:
         return flat[0]
     if len(flat) > FUSED or jax.default_backend() != "cpu" or not tracing():
         return jnp.concatenate(flat)
-    return set_xla_metadata(_concatenated(*flat), inlineable="false")
+    return apart(_concatenated, *flat)
 
 
-@jax.jit
 def _concatenated(*flat: Any) -> Any:
     return jnp.concatenate(flat)
 

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.xla_metadata import set_xla_metadata
 
+from ravine.core.codegen import apart
 from ravine.core.flat import GROUP_BELOW, Layout
 from ravine.core.method import Method
 from ravine.core.problem import Objective, Oracles, Training
@@ -168,7 +168,7 @@ def stepped(rule: Any, x: Any, moved: tuple[Any, Any], taken: Any = None) -> tup
 
 def _after(x: Any, m: Any, t: Any) -> Any:
     """m to the bit, for a compiler that cannot know it before x is written: t is never negative."""
-    element = set_xla_metadata(jax.jit(lambda x: x[(0,) * x.ndim])(x), inlineable="false")
+    element = apart(lambda x: x[(0,) * x.ndim], x)
     return m * jnp.where(jnp.isnan(element) & (t < 0), 0, 1).astype(m.dtype)
 
 

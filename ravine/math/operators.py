@@ -419,7 +419,7 @@ class Block(Operator):
     def diagonal(self) -> Any:
         if any(r[i].shape[0] != r[i].shape[1] for i, r in enumerate(self.rows[: len(self.rows[0])])):
             return jnp.diagonal(self.dense())
-        return jnp.concatenate([r[i].diagonal() for i, r in enumerate(self.rows)])
+        return end_to_end([r[i].diagonal() for i, r in enumerate(self.rows)])
 
     def dense(self) -> Any:
         return jnp.concatenate([jnp.concatenate([a.dense() for a in r], axis=1) for r in self.rows])

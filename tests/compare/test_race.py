@@ -393,3 +393,9 @@ def test_the_lines_that_use_the_winner_are_python_with_the_numbers_of_the_race()
     race = rv.compare("digits_mlp[width=8]", ["adam"], budget="2epochs", seeds=1, trials=3)
     ast.parse(race.code)
     assert "batch_size=64, epochs=2, key=0" in race.code
+
+
+def test_a_gradient_of_residuals_counts_once_for_a_method_that_asks_for_the_cost():
+    problem = rv.Problem(name="line", residual=lambda x: x - 1.0, init=lambda key: jnp.zeros(3), target=-1.0)
+    race = rv.compare(problem, ["adam[lr=0.1]"], budget="5steps", seeds=1)
+    assert race.entries[0].curves[0].work.tolist() == [1, 2, 3, 4, 5, 6]

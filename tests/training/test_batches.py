@@ -82,15 +82,21 @@ def streamed(source, **keywords):
     return Streamed(Function(nothing), source, None, every, **keywords)
 
 
-def taken(feed):
-    """The batches that come, and the epochs' ends known at each boundary."""
-    out, k = [], 0
+def stacks(feed):
+    """Each stack's problem, its first step and how many steps it is good for, until there are no batches any more."""
+    k = 0
     while True:
         problem, good_for = feed(k)
         if not good_for:
-            return out
-        out += [np.asarray(problem.batch(jnp.int32(j))["number"]).tolist() for j in range(k, k + good_for)]
+            return
+        yield problem, k, good_for
         k += good_for
+
+
+def taken(feed):
+    """The batches that come."""
+    steps = ((problem, j) for problem, k, good_for in stacks(feed) for j in range(k, k + good_for))
+    return [np.asarray(problem.batch(jnp.int32(j))["number"]).tolist() for problem, j in steps]
 
 
 def batches_of(*sizes):
@@ -209,13 +215,7 @@ def test_what_the_iterable_raises_waits_for_the_steps_before_it():
 
 def lengths_of(feed):
     """How many batches each stack has, and room for how many."""
-    out, k = [], 0
-    while True:
-        problem, good_for = feed(k)
-        if not good_for:
-            return out
-        out.append((good_for, problem.data["number"].shape[0]))
-        k += good_for
+    return [(good_for, problem.data["number"].shape[0]) for problem, _, good_for in stacks(feed)]
 
 
 def test_a_shorter_stack_has_the_room_of_a_longer_one_so_that_it_does_not_compile():

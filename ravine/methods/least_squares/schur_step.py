@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from ravine.core.driver import solve
+from ravine.core.flat import end_to_end
 from ravine.core.pairs import PairResidual
 from ravine.core.problem import LeastSquares, LinearSystem
 from ravine.core.pytree import part, static
@@ -100,8 +101,8 @@ class SchurStep(LinearStep):
         rows = rows.reshape(-1, *rows.shape[2:])
         V, U = by_segment(BB, s.right, b.shape[1]), s.own.gram(rows, rows)
         sides = by_segment(Ar, s.left, a.shape[1], False), by_segment(Br, s.right, b.shape[1])
-        g = jnp.concatenate([v.T.ravel() for v in sides])
-        squares = jnp.concatenate([jnp.diagonal(U, axis1=1, axis2=2).ravel(), jnp.diagonal(V).ravel()])
+        g = end_to_end([v.T for v in sides])
+        squares = end_to_end([jnp.diagonal(U, axis1=1, axis2=2), jnp.diagonal(V)])
         blocks, mask = Blocks(U, V, W), free(problem, x, g)
         if mask is not None:
             U, V, scale = scaled(blocks, *self._apart(blocks, mask))
@@ -165,7 +166,7 @@ class SchurStep(LinearStep):
             b, c = self._apart(local.J, b)
             z = forwards(L, c)
             a = reduced(b - left(z))
-            return jnp.concatenate([a.T.ravel(), backwards(L, z - right(a)).T.ravel()])
+            return end_to_end([a.T, backwards(L, z - right(a)).T])
 
         q = inverted(-local.g / D)
         # By conjugate gradients, the slope of a system that is nothing but damping: a second solve would cost as much again.
