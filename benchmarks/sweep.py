@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from timing import verdict
 
+from ravine.compare.budget import Budget
 from ravine.compare.contenders import contenders, grid
 from ravine.compare.race_training import TrainingRace
 from ravine.problems.datasets import digits
@@ -41,11 +42,12 @@ def ours(epochs: int, step_sizes: np.ndarray) -> float:
     began = time.perf_counter()
     racing = contenders(list(METHODS), "loss")
     race = TrainingRace(digits_mlp(), SEEDS[1:], SEEDS[:1], step_sizes, racing)
+    budget = Budget(steps=0, epochs=epochs, words="")
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda c: race.run(c, epochs, float("inf"), lambda: False), racing))
+        done = list(pool.map(lambda c: race.run(c, budget, lambda: False), racing))
     seconds = time.perf_counter() - began
     for r in done:
-        print(f"  ours  {r.contender.setting(r.lr):24} smallest loss {np.nanmin(r.loss[-1]):.3g}")
+        print(f"  ours  {r.setting:24} smallest loss {np.nanmin(r.loss[-1]):.3g}")
     return seconds
 
 

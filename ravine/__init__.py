@@ -42,6 +42,7 @@ _NAMES: dict[str, str] = {
     "Target": "ravine.core.stop",
     "TrustRadius": "ravine.steps.damping",
     "check_derivatives": "ravine.core.derivatives",
+    "compare_suite": "ravine.compare.several",
     "curve_fit": "ravine.fitting.curve",
     "curve_fit_batch": "ravine.fitting.batch",
     "factor": "ravine.methods.linear.front",
@@ -64,6 +65,7 @@ _NAMES: dict[str, str] = {
     "statistics": "ravine.fitting.statistics",
     "taylor": "ravine.core.derivatives",
     "train": "ravine.training.front",
+    "tune": "ravine.compare.tune",
 }
 _MODULES: dict[str, str] = {
     "compare": "ravine.compare",

@@ -35,6 +35,8 @@ def app(config: str | None = None) -> Any:
 
 COMMANDS = {
     "compare": ("compare:compare", "Race methods on one problem and say which one to take."),
+    "tune": ("tune:tune", "Look for the best hyperparameters of methods on a problem."),
+    "report": ("report:report", "Make the report of saved races again, several of them as one."),
     "reproduce": ("reproduce:reproduce", "Run a published experiment again: ProxProp on CIFAR-10."),
     "lab": ("lab:lab", "Play with update rules in the browser."),
     "list": ("listing:show", "List the methods or the built-in problems."),
@@ -94,6 +96,8 @@ def _config(arguments: list[str]) -> str | None:
             tables = tomllib.load(file)
     except ValueError as error:
         raise ValueError(f"--config {given[-1]} is no TOML: {error}") from None
+    except OSError as error:
+        raise ValueError(f"--config {given[-1]} cannot be read: {error.strerror}") from None
     if not isinstance(tables.get("ravine"), dict) or arguments[0] not in tables["ravine"]:
         raise ValueError(
             f"--config {given[-1]} has no table [ravine.{arguments[0]}]: write the flags into one, for example seeds = 5"

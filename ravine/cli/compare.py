@@ -8,13 +8,15 @@ import shlex
 import sys
 import tempfile
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+AXES = {"steps": "iteration", "grads": "work", "time": "seconds"}
+
 
 def compare(
-    problem: str = "digits_mlp",
+    problem: Annotated[list[str] | None, Parameter(negative="")] = None,
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
     budget: str | None = None,
@@ -22,27 +24,33 @@ def compare(
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     trials: int = 16,
     tune: bool = True,
+    space: pathlib.Path | None = None,
     x0: str | None = None,
+    x_axis: Literal["steps", "grads", "time"] = "steps",
     out: Annotated[pathlib.Path | None, Parameter(name=["--out", "-o"])] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    jobs: int = 2,
+    log: Annotated[list[str] | None, Parameter(negative="")] = None,
     x64: bool = False,
     config: pathlib.Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
 ) -> int:
-    """Race methods on one problem and say which one to take.
+    """Race methods on one problem, or on several, and say which one to take.
 
     Without a problem it answers the lecture's question on real data: which first-order method trains a small network on
-    handwritten digits best? Writes report.html, result.json, curves.csv and summary.md.
+    handwritten digits best? Writes report.html, result.json, curves.csv, summary.md, config.json and the plots.
 
     Parameters
     ----------
     problem
         A built-in name (see `ravine list problems`), `module:attr` or `file.py:attr`, with values in brackets: "rosenbrock[n=10]".
+        Several, or "rosenbrock[n=2|10]", are raced one after the other and compared by performance profiles.
     methods
         Names ("adam", "adam[b1=0.8]"), families ("first_order"), with spaces or commas between; all that fit if not given.
     budget
-        The same for each method: 20epochs, 1000steps, or 60s for the whole race.
+        The same for each method: 20epochs, 1000steps, 5000grads, or 60s for the whole race.
     seeds
         Starts and orders of batches that are scored.
     target
@@ -51,10 +59,20 @@ def compare(
         Step sizes tried for each method.
     tune
         Choose step sizes; with --no-tune every method races with its default one.
+    space
+        A TOML file of search spaces, to tune other hyperparameters too: tables such as [ravine.space.adam].
     x0
         The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
+    x_axis
+        What the report draws curves against at first.
     out
         The folder to write to; compare-PROBLEM-TIME if not given.
+    resume
+        Go on with the race in the folder --out: what has finished there is not run again.
+    jobs
+        Methods compiled and run beside each other; what is timed runs alone.
+    log
+        Write all curves to a tracker as well, such as tensorboard:DIR; see `ravine list trackers`. May be repeated.
     x64
         Compute in float64 (certified fits such as nist need it to be meaningful).
     config
@@ -72,37 +90,80 @@ def compare(
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
     del config  # its values are in force already: `ravine.cli` reads it before the flags
-    _check_folder(out or pathlib.Path())
-    say(f"ravine compare {problem}")
+    check_folder(out or pathlib.Path())
+    if resume and out is None:
+        raise ValueError("--resume goes on with the race in a folder: name it with --out DIR")
+    problems = problem or ["digits_mlp"]
+    say(f"ravine compare {' '.join(problems)}")
     import jax
 
     from ravine.cli import use_compilation_cache
+    from ravine.compare.contenders import expanded
     from ravine.compare.front import compare as race
+    from ravine.compare.several import compare_suite
+    from ravine.compare.suite import Suite, file_name
 
     use_compilation_cache()
     if x64:
         jax.config.update("jax_enable_x64", True)
-    called = pathlib.Path(sys.argv[0]).stem in ("ravine", "__main__")
-    command = shlex.join(["ravine", *sys.argv[1:]]) if called else "ravine compare"
-    named = None if methods is None else [name for text in methods for name in re.split(r",(?![^\[]*\])", text) if name]
-    given = {"budget": budget, "seeds": seeds, "target": target, "trials": trials, "tune": tune, "x0": _numbers(x0)}
-    outcome = race(problem, named, tell=say, command=command, **given)
-    folder = out or pathlib.Path(f"compare-{_safe(outcome.problem)}-{time.strftime('%Y%m%d-%H%M%S')}")
-    report = outcome.save(folder)
+    each = expanded(problems)
+    if resume and len(each) > 1:
+        raise ValueError("--resume goes on with the race on one problem: name one, and its folder with --out DIR")
+    given = {
+        "budget": budget,
+        "seeds": seeds,
+        "target": target,
+        "trials": trials,
+        "tune": tune,
+        "space": space,
+        "x0": numbers(x0),
+        "jobs": jobs,
+        "tell": say,
+        "command": command(),
+    }
+    names = listed(methods)
+    if len(each) > 1:
+        outcome: Any = compare_suite(each, names, **given)
+    else:
+        outcome = race(each[0], names, resume=out if resume else None, **given)
+    several = isinstance(outcome, Suite)
+    kept = "problems" if several else file_name(outcome.problem)
+    folder = out or pathlib.Path(f"compare-{kept}-{time.strftime('%Y%m%d-%H%M%S')}")
+    report = outcome.save(folder, AXES[x_axis])
+    if log:
+        from ravine.compare.tracking import log_comparison
+
+        for comparison in outcome.comparisons if several else (outcome,):
+            log_comparison(comparison, log)
     if json:
         print(outcome.to_json())
     else:
-        _show(outcome, report)
+        show(outcome)
+        print(f"report: {report} (with result.json and summary.md beside it)")
     if open_:
         import webbrowser
 
         webbrowser.open(report.resolve().as_uri())
-    if outcome.interrupted:
+    comparisons = outcome.comparisons if several else (outcome,)
+    if any(c.interrupted for c in comparisons):
         return 130
-    return 3 if outcome.target is not None and not any(e.reached(outcome.target) for e in outcome.entries) else 0
+    missed = [c.target is not None and not any(e.reached(c.target) for e in c.entries) for c in comparisons]
+    return 3 if all(missed) else 0
 
 
-def _numbers(text: str | None) -> Any:
+def listed(methods: list[str] | None) -> list[str] | None:
+    """Names with spaces or commas between; a comma inside of brackets is none."""
+    return None if methods is None else [name for text in methods for name in re.split(r",(?![^\[]*\])", text) if name]
+
+
+def command() -> str:
+    """The command as it was typed."""
+    called = pathlib.Path(sys.argv[0]).stem in ("ravine", "__main__")
+    return shlex.join(["ravine", *sys.argv[1:]]) if called else "ravine compare"
+
+
+def numbers(text: str | None) -> Any:
+    """The numbers of "1,2"."""
     if text is None:
         return None
     try:
@@ -111,7 +172,8 @@ def _numbers(text: str | None) -> Any:
         raise ValueError(f"--x0 {text}: write numbers with commas between, as in --x0=-1.2,1") from None
 
 
-def _show(outcome: Any, report: pathlib.Path) -> None:
+def show(outcome: Any) -> None:
+    """Prints the table, what a reader must know, the verdict, and the code that uses the winner."""
     print()
     print(outcome.table())
     for warning in outcome.warnings:
@@ -119,12 +181,11 @@ def _show(outcome: Any, report: pathlib.Path) -> None:
     print()
     print(outcome.verdict)
     print()
-    if outcome.code:
+    if getattr(outcome, "code", ""):
         print(f"{outcome.code}\n")
-    print(f"report: {report} (with result.json, curves.csv and summary.md beside it)")
 
 
-def _check_folder(out: pathlib.Path) -> None:
+def check_folder(out: pathlib.Path) -> None:
     """Refuses, before the race and not after it, a folder that cannot be written."""
     there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
     try:
@@ -132,7 +193,3 @@ def _check_folder(out: pathlib.Path) -> None:
     except OSError:
         what = "not writable" if there.is_dir() else "a file"
         raise ValueError(f"--out {out}: {there} is {what}; name a folder to write to") from None
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:60]

@@ -7,12 +7,16 @@ import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ravine.core.registry import names
 
+AXES = ("iteration", "work", "seconds")
+"""What a cost is counted in."""
+RESAMPLES = 1000
 TIE = 0.1
 """Two methods whose cost to the target differs by less than this fraction are called equal."""
 
@@ -58,6 +62,40 @@ class Curve:
         return last if np.isfinite(last) else float("inf")
 
 
+def expected(curves: Sequence[Curve], axis: str, target: float | None) -> float:
+    """Expected cost to the target: all the cost spent by all seeds, divided by the number that reached it."""
+    firsts = [c.first(target) for c in curves]
+    reached = sum(i is not None for i in firsts)
+    spent = sum(float(getattr(c, axis)[-1 if i is None else i]) for c, i in zip(curves, firsts, strict=True))
+    return spent / reached if reached else float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """How a method did with the hyperparameters that it comes with, on the seeds of the race.
+
+    Attributes:
+        setting: the call that makes it.
+        reached: how many seeds reached the target.
+        iteration, work, seconds: expected cost to the target; infinity where no seed reached it.
+        final: the median final value.
+    """
+
+    setting: str
+    reached: int
+    iteration: float
+    work: float
+    seconds: float
+    final: float
+
+    @staticmethod
+    def of(setting: str, curves: Sequence[Curve], target: float | None) -> Shipped:
+        """That of these runs."""
+        reached = sum(c.first(target) is not None for c in curves)
+        costs = {axis: expected(curves, axis, target) for axis in AXES}
+        return Shipped(setting, reached, final=float(np.median([c.final for c in curves])), **costs)
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """One method in the race.
@@ -71,6 +109,12 @@ class Entry:
         curves: one a race seed.
         seconds_per_iteration: of this method alone on the machine, compiled: the least of repeats, the one least disturbed.
         seconds_compile: tracing and compiling its programs.
+        remark: what else a reader should know.
+        tuned: the hyperparameters that were chosen, by name; `trials` the values tried of each, where there were several.
+        ends: which of them lie at an end of their range, in words.
+        shipped: how it did with its defaults, None where that was not raced.
+        by_trials: the final loss to be expected after choosing among 1, 2, … of the settings; empty without tuning.
+        cut: whether Ctrl-C ended it before its budget.
     """
 
     name: str
@@ -83,6 +127,12 @@ class Entry:
     seconds_per_iteration: float
     seconds_compile: float
     remark: str = ""
+    tuned: dict[str, float] = dataclasses.field(default_factory=dict)
+    trials: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    ends: tuple[str, ...] = ()
+    shipped: Shipped | None = None
+    by_trials: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    cut: bool = False
 
     def to_target(self, axis: str, target: float | None) -> np.ndarray:
         """The cost of each seed to reach the target on an axis ("iteration", "work", "seconds"); infinity for a miss."""
@@ -94,12 +144,16 @@ class Entry:
 
     def expected(self, axis: str, target: float | None) -> float:
         """Expected cost to the target: all the cost spent by all seeds, divided by the number that reached it."""
-        spent, reached = 0.0, 0
-        for c in self.curves:
-            i = c.first(target)
-            spent += float(getattr(c, axis)[-1 if i is None else i])
-            reached += i is not None
-        return spent / reached if reached else float("inf")
+        return expected(self.curves, axis, target)
+
+    def interval(self, axis: str, target: float | None) -> tuple[float, float] | None:
+        """The middle 95 % of the expected cost when the seeds are drawn anew with replacement; None for one seed, or no hit."""
+        if len(self.curves) < 2 or not self.reached(target):
+            return None
+        drawn = np.random.default_rng(0).integers(len(self.curves), size=(RESAMPLES, len(self.curves)))
+        costs = [expected([self.curves[i] for i in row], axis, target) for row in drawn]
+        low, high = np.quantile(costs, (0.025, 0.975), method="inverted_cdf")
+        return float(low), float(high)
 
     def reached(self, target: float | None) -> int:
         """How many seeds reached the target."""
@@ -145,6 +199,7 @@ class Comparison:
         seconds: the whole race took.
         interrupted: whether Ctrl-C cut it short.
         batch_size: examples a step of the race, None for all.
+        options: what was asked for, as `compare` was called.
     """
 
     problem: str
@@ -164,6 +219,7 @@ class Comparison:
     seconds: float
     interrupted: bool = False
     batch_size: int | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def winner(self) -> Entry:
@@ -250,6 +306,17 @@ class Comparison:
         method = f"rv.{self.winner.setting}" if self.winner.setting.endswith(")") else f"...  # {self.winner.setting}"
         return f"import ravine as rv\nmethod = {method}\n{call}"
 
+    @property
+    def settings(self) -> list[str]:
+        """The methods as `compare` takes them, with what was chosen, best first: "adam[lr=0.0215]"."""
+        out = []
+        for e in self.entries:
+            name, _, more = e.name.partition(" + ")
+            values = {name: f"{value:.5g}" for name, value in e.tuned.items()} | ({"preconditioner": more} if more else {})
+            inside = ", ".join(f"{key}={value}" for key, value in values.items())
+            out.append(f"{name}[{inside}]" if inside else name)
+        return out
+
     def rows(self) -> list[dict[str, Any]]:
         """The ranking as rows of numbers, best first."""
         measures = [n for n in (self.winner.curves[0].validation if self.winner.curves else {}) if n != "loss"]
@@ -263,11 +330,12 @@ class Comparison:
                 "reached": f"{e.reached(self.target)}/{len(e.curves)}",
                 "held": f"{e.held(self.target)}/{len(e.curves)}",
             }
-            for axis in ("iteration", "work", "seconds"):
+            for axis in AXES:
                 costs = e.to_target(axis, self.target)
                 row[f"{axis}_to_target"] = e.expected(axis, self.target)
                 finite = costs[np.isfinite(costs)]
                 row[f"{axis}_spread"] = (float(finite.min()), float(finite.max())) if finite.size else None
+                row[f"{axis}_interval"] = e.interval(axis, self.target)
             row["final_loss"] = e.final
             finals = [c.final for c in e.curves]
             row["final_spread"] = (min(finals), max(finals))
@@ -299,9 +367,15 @@ class Comparison:
 
         return latex(self)
 
+    def to_html(self) -> str:
+        """The report."""
+        from ravine.compare.report import html
+
+        return html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it; numbers that are not finite become None."""
-        return _plain(
+        return plain(
             {
                 **{f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "entries"},
                 "verdict": self.verdict,
@@ -328,16 +402,31 @@ class Comparison:
                     lines.append(f"{_cell(e.name)},{c.seed},{c.iteration[i]}," + ",".join(f"{v:.9g}" for v in numbers))
         return "\n".join(lines) + "\n"
 
-    def save(self, folder: str | os.PathLike[str]) -> pathlib.Path:
-        """Writes report.html, result.json, curves.csv and summary.md into `folder`, each whole or not at all."""
-        from ravine.compare.report import html
+    def save(self, folder: str | os.PathLike[str], x_axis: str = "iteration") -> pathlib.Path:
+        """Writes report.html, result.json, config.json, curves.csv, summary.md and the plots (SVG), each whole or not at all.
+
+        Args:
+            folder: where to; it is made if need be.
+            x_axis: what curves are drawn against at first: "iteration", "work" or "seconds".
+
+        Returns:
+            The path of report.html.
+
+        Raises:
+            ValueError: another axis.
+        """
+        from ravine.compare.report import html, pictures
         from ravine.compare.text import markdown
 
+        if x_axis not in AXES:
+            raise ValueError(f"x_axis must be one of {', '.join(AXES)}, got {x_axis!r}")
         files = {
             "result.json": self.to_json(),
+            "config.json": json.dumps(plain(self.options), indent=1),
             "curves.csv": self.to_csv(),
             "summary.md": markdown(self),
-            "report.html": html(self),
+            "report.html": html(self, x_axis),
+            **pictures(self, x_axis),
         }
         target = pathlib.Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -377,15 +466,16 @@ def _cell(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: arrays and tuples are lists, and numbers that are not finite None."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ravine.core.problem import LeastSquares, LinearSystem, Objective, Oracles, 
 from ravine.core.pytree import Record, substitute
 from ravine.core.registry import HOMES, family, method_class, names, unknown
 from ravine.core.rule import Rule
-from ravine.core.target import parse
+from ravine.core.target import expand, parse
 from ravine.methods.linear.preconditioners import BY_NAME
 
 DEFAULT_FAMILIES = {
@@ -24,48 +25,84 @@ DEFAULT_FAMILIES = {
 """Which families race when none are named; "batch" is a training loss without minibatches."""
 
 
+GRID = (1e-4, 10.0)
+"""The least and the largest step size that is tried."""
 OWN = "your optax transformation"
 """What the setting of an object that is not ours is called."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One method in the race; `tuned` says whether its step size is to be chosen, among others or, where it is `fixed`, its own."""
+    """One method in the race.
+
+    Attributes:
+        tuned: whether hyperparameters are chosen: its step size, or those in `space` (ranges of `ravine.compare.space`); where it
+            is `fixed`, its own step size is all that it has to choose from.
+        set: whether its hyperparameters were given with it.
+    """
 
     name: str
     given: Any
     tuned: bool
     fixed: bool = False
+    space: tuple[Any, ...] = ()
+    set: bool = False
 
-    def steps(self, grid: np.ndarray) -> np.ndarray:
-        """The step sizes that it runs with."""
+    def points(self, grid: np.ndarray) -> dict[str, np.ndarray]:
+        """The values that it tries, by name: the step sizes of the grid, or as many points of its space."""
         if not self.tuned:
-            return np.ones(1)
-        return np.array([step_size_of(self.given)]) if self.fixed else grid
+            return {"lr": np.ones(1)}
+        if self.fixed:
+            return self.own(("lr",))
+        if not self.space:
+            return {"lr": grid}
+        from ravine.compare.space import trials
 
-    def with_step_size(self, lr: Any) -> Any:
-        """The method with another step size (traced ones included)."""
-        return with_step_size(self.given, lr) if self.tuned else self.given
+        return trials(self.space, len(grid))
 
-    def setting(self, lr: float | None) -> str:
+    def lanes(self, grid: np.ndarray, shipped: bool) -> tuple[dict[str, np.ndarray], int]:
+        """The points that it runs with, and how many of them are tried: behind these, if `shipped`, comes what it came with."""
+        points = self.points(grid)
+        tried = len(next(iter(points.values())))
+        if shipped and self.tuned and not self.fixed:
+            points = {name: np.append(points[name], own) for name, own in self.own(points).items()}
+        return points, tried
+
+    def own(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """The values that it came with."""
+        return {name: np.array([getattr(holder(self.given, name), name)], np.float64) for name in names}
+
+    def at(self, point: Mapping[str, Any]) -> Any:
+        """The method with the values of a point (traced ones included)."""
+        return with_values(self.given, point) if self.tuned else self.given
+
+    def setting(self, point: Mapping[str, Any]) -> str:
         """The call that makes it: "Adam(0.0215)"."""
-        return call(self.given if lr is None else self.with_step_size(lr))
+        return call(self.at(point))
 
 
-def with_step_size(method: Any, lr: Any) -> Any:
-    """A rule, or a method made of a rule, with another step size."""
-    for name in ("inner", "rule"):
-        if hasattr(method, name):
-            return substitute(method, **{name: with_step_size(getattr(method, name), lr)})
-    return substitute(method, lr=lr)
+def _inside(method: Any) -> dict[str, Any]:
+    """The rule that a method is made of, by the name of its field."""
+    found = {part: getattr(method, part, None) for part in ("inner", "rule")}
+    return {part: inner for part, inner in found.items() if isinstance(inner, Record)}
 
 
-def step_size_of(method: Any) -> Any:
-    """The step size of a rule, or of a method made of a rule."""
-    for name in ("inner", "rule"):
-        if hasattr(method, name):
-            return step_size_of(getattr(method, name))
-    return method.lr
+def holder(method: Any, name: str) -> Any:
+    """The rule that a method is made of, or the method, that has this hyperparameter; None if neither has."""
+    for inner in _inside(method).values():
+        found = holder(inner, name)
+        if found is not None:
+            return found
+    return method if any(h.name == name for h in method.hypers()) else None
+
+
+def with_values(method: Any, values: Mapping[str, Any]) -> Any:
+    """A method with other values of hyperparameters, of its own or of the rule that it is made of (traced ones included)."""
+    rest = dict(values)
+    for part, inner in _inside(method).items():
+        its = {name: rest.pop(name) for name in values if name in rest and holder(inner, name) is not None}
+        method = substitute(method, **{part: with_values(inner, its)}) if its else method
+    return substitute(method, **rest)
 
 
 def _has_step_size(method: Any) -> bool:
@@ -119,7 +156,7 @@ def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> lis
         methods = [methods]
     families = {family(n) for n in HOMES}
     out: list[Contender] = []
-    for given in methods:
+    for given in expanded(methods):
         if isinstance(given, str) and given in families:
             out += [_named(n, {}, kind) for n in names(given) if can_race(n, kind)]
         elif isinstance(given, str):
@@ -127,7 +164,7 @@ def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> lis
             out.append(_named(name, values, kind))
         else:
             as_method(given, _solvable(given, kind))
-            out.append(Contender(registered_name(given) if isinstance(given, Record) else "optax", given, False))
+            out.append(Contender(registered_name(given) if isinstance(given, Record) else "optax", given, False, set=True))
     seen: dict[str, int] = {}
     for i, c in enumerate(out):
         seen[c.name] = seen.get(c.name, 0) + 1
@@ -140,6 +177,11 @@ def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> lis
     if not out:
         raise ValueError("no methods to race; name some, for example methods=['adam', 'sgd']")
     return out
+
+
+def expanded(given: Iterable[Any]) -> list[Any]:
+    """The items of a list, with one for each choice where a name has some: "adam[b1=0.8|0.9]" stands for two."""
+    return [one for item in given for one in (expand(item) if isinstance(item, str) else [item])]
 
 
 def practical(name: str, size: int) -> bool:
@@ -178,7 +220,7 @@ def _named(name: str, values: dict[str, Any], kind: str) -> Contender:
         raise ValueError(f"{name} cannot take part in a race on this kind of problem ({kind})")
     if isinstance(values.get("preconditioner"), str):
         name = f"{name} + {values['preconditioner']}"
-    return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys())
+    return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys(), set=bool(values))
 
 
 def _solvable(given: Any, kind: str) -> type[Oracles]:
@@ -191,5 +233,5 @@ def _solvable(given: Any, kind: str) -> type[Oracles]:
 
 
 def grid(trials: int) -> np.ndarray:
-    """The step sizes that every tuned method tries: log-spaced from 10⁻⁴ to 10."""
-    return np.logspace(-4, 1, trials)
+    """The step sizes that every tuned method tries, log-spaced over `GRID`."""
+    return np.geomspace(*GRID, trials)

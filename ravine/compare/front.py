@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,21 +13,22 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.compare.budget import Budget, many, read_budget, with_target
 from ravine.compare.check import check_problem
-from ravine.compare.comparison import Comparison, ranked
+from ravine.compare.comparison import Comparison, Entry, plain, ranked
 from ravine.compare.contenders import Contender, contenders, grid
 from ravine.compare.load import load_problem
 from ravine.compare.race_functions import FunctionRace
 from ravine.compare.race_systems import SystemRace, suitable
 from ravine.compare.race_training import TrainingRace
+from ravine.compare.saved import read
+from ravine.compare.space import in_space, read_space
 from ravine.core.driver import Interrupt
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.keywords import with_cures
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
-EPOCHS = 20
-STEPS = {"fun": 1000, "residual": 200, "loss": 200, "system": 5000}
 TIMINGS, MOST_TIMINGS = 5, 40
 """Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
@@ -43,7 +43,10 @@ def compare(
     target: float | str | None = None,
     trials: int = 16,
     tune: bool = True,
+    space: Any = None,
     x0: Any = None,
+    jobs: int = 2,
+    resume: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
     command: str = "",
 ) -> Comparison:
@@ -57,13 +60,20 @@ def compare(
         problem: a `Problem`, a built-in name such as "digits_mlp" or "rosenbrock[n=10]", "module:attr" or "file.py:attr".
         methods: names ("adam", "adam[b1=0.8]", "cg[preconditioner=ssor]"), families ("first_order") or objects. A name is tuned; a
             name with `lr=` in its brackets, or an object, races as it is. None takes all that fit.
-        budget: the same for each method: "20epochs", "1000steps", or "60s" for the whole race (an equal share of the seconds each).
+        budget: the same for each method: "20epochs", "1000steps", "5000gradients" (of batches, where there are; a Hessian-vector
+            product counts 2, a Hessian of n parameters n; "products" for a linear system), or "60s" for the whole race (an equal
+            share of the seconds each).
         seeds: how many starts (and orders of batches) are scored.
         target: the value that counts as solved (for training the mean training loss); the problem's own if None. "1%" is that part
             of the way from the least value that any run saw back to the start, for problems whose least value nobody knows.
         trials: step sizes tried for each method.
         tune: whether step sizes are chosen; if not, each method races with its default one.
+        space: hyperparameters to tune beside the step size, a TOML file or a dict such as
+            `{"adam": {"one_minus_b1": {"min": 1e-3, "max": 0.5, "scaling": "log"}}}`; see `ravine.compare.space`. Such a method
+            tries `trials` points of its space.
         x0: the start, in place of the problem's own.
+        jobs: how many methods are compiled and run beside each other; what is timed runs alone in any case.
+        resume: the folder of the same race, interrupted or with fewer methods: what has finished there is not run again.
         tell: called with a line of progress now and then.
         command: what to print as the way to repeat it.
 
@@ -82,12 +92,14 @@ def compare(
     began = time.perf_counter()
     say = tell or (lambda line: None)
     described = load_problem(problem, x0)
-    described, part = _with_target(described, target)
-    for name, value in (("seeds", seeds), ("trials", trials)):
+    described, part = with_target(described, target)
+    for name, value in (("seeds", seeds), ("trials", trials), ("jobs", jobs)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     if not isinstance(tune, bool):
         raise ValueError(f"tune must be True or False, got {tune!r}")
+    if space is not None and not tune:
+        raise ValueError("a space is for tuning: leave out space or tune=False")
     batched = described.loss is not None and described.batch_size is not None
     kind = described.kind if described.kind != "loss" or batched else "batch"
     if methods is None and kind == "system":
@@ -96,40 +108,54 @@ def compare(
     if kind != "system":
         Layout.leafwise(start, "x0" if described.init is None else "init(key)")  # refuses what are no parameters
     racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)), tune)
+    ranges = {} if space is None else read_space(space)
+    racing = in_space(racing, ranges)
     if kind != "system":
         check_problem(described, start)
-    steps, epochs, seconds = _budget(budget, described)
-    share = seconds / len(racing) if np.isfinite(seconds) else seconds
-    budgeted = _words(described, steps, epochs, seconds)
-    say(f"racing {_many(len(racing), 'method')} on {described.name}: {budgeted}, {_many(seeds, 'seed')}")
-    races = _Races(described, seeds, grid(trials), racing)
-    run = _Sweep(races, steps, epochs, share, say)
+    spend = read_budget(budget, described)
+    asked = {
+        "problem": problem if isinstance(problem, str) else described.name,
+        "methods": [c.name for c in racing],
+        "budget": spend.words,
+        "seeds": seeds,
+        "target": target,
+        "trials": trials,
+        "tune": tune,
+        "space": {name: [dataclasses.asdict(r) for r in its] for name, its in ranges.items()},
+        "x64": jax.dtypes.canonicalize_dtype(float) == np.float64,
+        "x0": None if x0 is None else jax.tree.map(lambda v: np.asarray(v).tolist(), x0),
+    }
+    earlier = () if resume is None else _finished(resume, asked)
+    left = [c for c in racing if c.name not in {e.name for e in earlier}]
+    share = dataclasses.replace(spend, seconds=spend.seconds / len(racing))
+    say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(seeds, 'seed')}")
+    races = _Races(described, seeds, grid(trials), left)
+    run = _Sweep(races, share, say)
     with Interrupt(lambda: say("interrupted: what has finished is still timed and ranked; Ctrl-C again ends at once")) as interrupt:
         run.stopped = lambda: interrupt.asked
-        with ThreadPoolExecutor(2) as pool:
-            # Two at a time: one compiles (on one core) while the other runs. Seconds are measured later. First come those that
+        with ThreadPoolExecutor(jobs) as pool:
+            # Beside each other: one compiles (on one core) while the other runs. Seconds are measured later. First come those that
             # compile a program of their own: the others would only wait for the one that they share.
-            finished = [r for r in pool.map(run, sorted(racing, key=races.shares)) if r is not None]
+            finished = [r for r in pool.map(run, sorted(left, key=races.shares)) if r is not None]
         # What Ctrl-C has cut short had a smaller budget than the others; it counts only where nothing else is left.
         whole = [r for r in finished if not r.cut]
-        finished = whole or finished
-        if not finished:
+        finished = whole or ([] if earlier else finished)
+        if not finished and not earlier:
             raise KeyboardInterrupt
         if part is not None:
             described = races.aim(part, finished)
-        say(f"timing {_many(len(finished), 'method')}, each alone, interleaved")
-        for r in finished:
-            r.prepare_timing()
-        began_timing = time.perf_counter()
-        for i in range(MOST_TIMINGS):
-            if i >= TIMINGS and time.perf_counter() > began_timing + 1:
-                break
-            for r in finished:
-                r.pace.append(r.once())
+        if finished:
+            say(f"timing {many(len(finished), 'method')}, each alone, interleaved")
+            _time(finished)
         interrupted = interrupt.asked
-    entries = ranked([r.entry() for r in finished], described.target)
+    entries = ranked([*earlier, *(r.entry() for r in finished)], described.target)
     drawn = races.seeds if races.random else races.seeds[:1]
     spacing = races.training.steps if batched else 1
+    said = [
+        _interruption(interrupted, len(left) - len(whole), bool(whole or earlier)),
+        f"Of an earlier run, and timed then: {', '.join(e.name for e in earlier)}." if earlier and left else "",
+        *_warnings(entries, described, part, races.random, spacing, tune),
+    ]
     return Comparison(
         problem=described.name,
         doc=described.doc,
@@ -138,27 +164,42 @@ def compare(
         entries=entries,
         seeds=drawn,
         tuning_seeds=races.tuning if tune else (),
-        budget=budgeted,
+        budget=spend.words,
         work_unit={"loss": "epochs", "system": "products"}.get(described.kind, "gradients"),
         spacing=spacing,
-        warnings=tuple(
-            _warnings(
-                entries,
-                described,
-                part,
-                races.random,
-                spacing,
-                tune,
-                _interruption(interrupted, len(racing) - len(whole), bool(whole)),
-            )
-        ),
-        paths=_paths(finished, described),
+        warnings=tuple(filter(None, said)),
+        paths=_paths(racing, described),
         environment=environment(),
         command=command or f"ravine.compare({problem if isinstance(problem, str) else described.name!r}, …)",
         seconds=time.perf_counter() - began,
         interrupted=interrupted,
         batch_size=described.batch_size,
+        options=asked,
     )
+
+
+def _finished(folder: str | os.PathLike[str], asked: dict[str, Any]) -> tuple[Entry, ...]:
+    """The methods that an earlier run of the same race has finished."""
+    earlier = read(folder)
+    if isinstance(asked["target"], str) and asked["target"].endswith("%"):
+        raise ValueError(f"resume={str(folder)!r}: a target of {asked['target']} depends on all methods; give it as a number")
+    for name, value in asked.items():
+        before = earlier.options.get(name)
+        if name != "methods" and before != plain(value):
+            raise ValueError(f"resume={str(folder)!r} was another race: {name} was {before!r} there, and is {value!r} now")
+    return tuple(e for e in earlier.entries if not e.cut and e.name in asked["methods"])
+
+
+def _time(finished: list[Any]) -> None:
+    """Seconds of an iteration of each, one after the other and again."""
+    for r in finished:
+        r.prepare_timing()
+    began = time.perf_counter()
+    for i in range(MOST_TIMINGS):
+        if i >= TIMINGS and time.perf_counter() > began + 1:
+            break
+        for r in finished:
+            r.pace.append(r.once())
 
 
 class _Races:
@@ -175,9 +216,9 @@ class _Races:
         self._functions: FunctionRace | None = None
         self._systems = SystemRace(problem) if problem.kind == "system" else None
         if batched:
-            self._training = TrainingRace(problem, self.seeds, self.tuning, steps, racing)
+            self._training = TrainingRace(problem, self.seeds, self.tuning, steps, racing, shipped=True)
         elif self._systems is None:
-            self._functions = FunctionRace(problem, self.seeds if self.random else (0,), self.tuning, steps)
+            self._functions = FunctionRace(problem, self.seeds if self.random else (0,), self.tuning, steps, shipped=True)
 
     @property
     def plain(self) -> FunctionRace | SystemRace:
@@ -192,7 +233,7 @@ class _Races:
     @property
     def functions(self) -> FunctionRace:
         if self._functions is None:
-            self._functions = FunctionRace(self.problem, self.seeds, self.tuning, self.grid)
+            self._functions = FunctionRace(self.problem, self.seeds, self.tuning, self.grid, shipped=True)
         return self._functions
 
     def aim(self, part: float, finished: list[Any]) -> Problem:
@@ -222,94 +263,32 @@ class _Races:
 class _Sweep:
     """Runs one contender; called from two threads."""
 
-    def __init__(self, races: _Races, steps: int, epochs: int, share: float, say: Callable[[str], None]):
-        self.races, self.steps, self.epochs, self.share, self.say = races, steps, epochs, share, say
+    def __init__(self, races: _Races, budget: Budget, say: Callable[[str], None]):
+        self.races, self.budget, self.say = races, budget, say
         self.stopped: Callable[[], bool] = lambda: False
 
     def __call__(self, contender: Contender) -> Any:
         if self.stopped():
             return None
         t = time.perf_counter()
-        if self.races.is_minibatch(contender):
-            running: Any = self.races.training.run(contender, self.epochs, self.share, self.stopped)
-        else:
-            running = self.races.plain.run(contender, self.steps, self.share, self.stopped)
+        race: Any = self.races.training if self.races.is_minibatch(contender) else self.races.plain
+        running = race.run(contender, self.budget, self.stopped)
         words = "cut short" if running.cut else running.words
-        self.say(f"  {contender.setting(running.lr)}: {words} [{time.perf_counter() - t:.1f} s]")
+        self.say(f"  {running.setting}: {words} [{time.perf_counter() - t:.1f} s]")
         return running
-
-
-def _budget(budget: Any, problem: Problem) -> tuple[int, int, float]:
-    """(steps, epochs, seconds) of a budget such as "20epochs", "1000steps", "60s" or a number of steps."""
-    full = STEPS[problem.kind]
-    if budget is None:
-        return full, EPOCHS, float("inf")
-    match = re.fullmatch(r"\s*(\d+\.?\d*(?:e\d+)?)\s*(s|seconds|min|steps|epochs|)\s*", str(budget))
-    if not match or float(match[1]) <= 0:
-        raise ValueError(f'budget {budget!r} cannot be read; write "20epochs", "1000steps" or "60s"')
-    number, unit = float(match[1]), match[2]
-    if unit in ("s", "seconds", "min"):
-        return 100_000 if problem.kind != "loss" else 10_000, 10_000, number * (60 if unit == "min" else 1)
-    whole = max(1, round(number))
-    if unit == "epochs":
-        if problem.kind != "loss":
-            raise ValueError(f"problem {problem.name!r} has no data, so no epochs; write steps")
-        return whole, whole, float("inf")
-    if problem.loss is not None and problem.batch_size is not None:
-        from ravine.training.batches import examples
-
-        per_epoch = max(1, examples(problem.data) // problem.batch_size)
-        return whole, max(1, round(whole / per_epoch)), float("inf")
-    return whole, whole, float("inf")
-
-
-def _with_target(problem: Problem, target: Any) -> tuple[Problem, float | None]:
-    """The problem with that target, or without one and the part of the way that "1%" means."""
-    if target is None:
-        return problem, None
-    text = str(target).strip() if isinstance(target, str) else ""
-    try:
-        value = float(text.removesuffix("%") if text else target)
-    except (TypeError, ValueError):
-        value = np.nan
-    if isinstance(target, bool) or not np.isfinite(value) or (text.endswith("%") and not 0 < value < 100):
-        raise ValueError(
-            f'target must be a finite number, the value that counts as solved, or a part of the way such as "1%", got {target!r}'
-        )
-    if not text.endswith("%"):
-        return dataclasses.replace(problem, target=value), None
-    if problem.kind == "system":
-        raise ValueError(f"target={target!r}: the least residual of a system is 0; write a number, such as 1e-8")
-    return dataclasses.replace(problem, target=None), value / 100
-
-
-def _words(problem: Problem, steps: int, epochs: int, seconds: float) -> str:
-    if np.isfinite(seconds):
-        return f"{seconds:g} s for all methods together"
-    if problem.loss is not None and problem.batch_size is not None:
-        return _many(epochs, "epoch")
-    return _many(steps, "iteration")
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}" + "s" * (n != 1)
 
 
 def _interruption(interrupted: bool, unfinished: int, some: bool) -> str:
     if not interrupted or not unfinished:
         return ""
     rest = (
-        f"what had not finished is left out ({_many(unfinished, 'method')})"
-        if some
-        else "no method had finished, so budgets differ"
+        f"what had not finished is left out ({many(unfinished, 'method')})" if some else "no method had finished, so budgets differ"
     )
     return f"The race was interrupted: {rest}."
 
 
-def _warnings(
-    entries: Any, problem: Problem, part: float | None, random: bool, spacing: int, tune: bool, interruption: str
-) -> list[str]:
-    out = [interruption] if interruption else []
+def _warnings(entries: Any, problem: Problem, part: float | None, random: bool, spacing: int, tune: bool) -> list[str]:
+    out = []
     if part is not None and problem.target is not None:
         out.append(
             f"The target {problem.target:.6g} is the least value that any run saw, and {part:.3g} of the way back to the start."
@@ -317,6 +296,9 @@ def _warnings(
     edge = [f"{e.name} ({e.edge} tried, {e.step_size:.3g})" for e in entries if e.edge]
     if edge:
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")
+    ends = [f"{e.name} ({', '.join(e.ends)})" for e in entries if e.ends]
+    if ends:
+        out.append(f"The best setting lies at an end of its space, so a better one may lie outside: {'; '.join(ends)}.")
     if problem.target is None:
         out.append("There is no target: methods are ranked by the final value alone. Set one with target=….")
     if not tune and problem.kind != "system":
@@ -345,13 +327,13 @@ def _warnings(
     return out
 
 
-def _paths(finished: list[Any], problem: Problem) -> dict[str, np.ndarray]:
+def _paths(racing: list[Contender], problem: Problem) -> dict[str, np.ndarray]:
     """Paths on the lecture's two-dimensional ravine, for the report."""
     try:
         from ravine.compare.ravine2d import paths
     except ImportError:
         return {}
-    rules = {r.contender.name: r.contender.given for r in finished if isinstance(r.contender.given, Rule)}
+    rules = {c.name: c.given for c in racing if isinstance(c.given, Rule)}
     if "gradient_descent" in rules:
         rules.pop("sgd", None)  # the same path, since nothing is random here
     return paths(rules) if rules else {}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ravine.compare.contenders import with_step_size
+from ravine.compare.contenders import with_values
 from ravine.core.pytree import part, select, static, step_size
 from ravine.core.rule import Rule
 
@@ -51,7 +51,7 @@ class OneOf(Rule):
         return self._switch(moved)
 
     def _tuned(self) -> list[Rule]:
-        return [with_step_size(rule, self.lr) for rule in self.rules]
+        return [with_values(rule, {"lr": self.lr}) for rule in self.rules]
 
     def _switch(self, act: Any) -> Any:
         return jax.lax.switch(self.which, [lambda rule=rule: act(rule) for rule in self._tuned()])

@@ -1,6 +1,6 @@
 """The race on a function, on residuals, or on a training loss over all data at once: no noise, so a run is one `solve`.
 
-Methods with a step size run the whole grid side by side; the others run as they are.
+Methods that are tuned run all their settings side by side; the others run as they are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
 from ravine.compare.sweep import Sweep
@@ -34,6 +35,9 @@ from ravine.core.stop import MaxSteps, Optimality
 from ravine.fitting.front import as_loss
 from ravine.problems.problem import Problem
 from ravine.training.evaluate import mean_over, together
+
+MAX_WORK = "MAX_WORK"
+"""The status of a run that has done all the gradients of its budget."""
 
 
 class Cost(Record):
@@ -78,23 +82,25 @@ def _packed_bounds(problem: Problem, layout: Layout | None) -> tuple[Any, Any]:
 class FunctionRace:
     """Everything that the methods have in common."""
 
-    def __init__(self, problem: Problem, seeds: tuple[int, ...], tuning_seeds: tuple[int, ...], grid: np.ndarray):
-        self.problem, self.seeds, self.tuning_seeds, self.grid = problem, seeds, tuning_seeds, grid
+    def __init__(
+        self, problem: Problem, seeds: tuple[int, ...], tuning_seeds: tuple[int, ...], grid: np.ndarray, shipped: bool = False
+    ):
+        self.problem, self.seeds, self.tuning_seeds, self.grid, self.shipped = problem, seeds, tuning_seeds, grid, shipped
         keys = [jax.random.key(s) for s in (*tuning_seeds, *seeds)]
         starts = [as_arrays(problem.start(jax.random.fold_in(key, 0))) for key in keys]
         self.starts = jax.tree.map(lambda *v: jnp.stack([jnp.asarray(a) for a in v]), *starts)
 
-    def run(self, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]) -> Running:
-        """Tunes and races one method, for `steps` iterations, or less when `seconds` have passed (compilation not counted)."""
-        return Running(self, contender, steps, seconds, stopped)
+    def run(self, contender: Contender, budget: Budget, stopped: Callable[[], bool]) -> Running:
+        """Tunes and races one method, until it has spent its budget (compilation not counted)."""
+        return Running(self, contender, budget, stopped)
 
 
 class Running(Sweep):
-    """One method: all its step sizes and starts, and afterwards its pace alone on the machine."""
+    """One method: all its settings and starts, and afterwards its pace alone on the machine."""
 
-    def __init__(self, race: FunctionRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
+    def __init__(self, race: FunctionRace, contender: Contender, budget: Budget, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
-        self.lrs = contender.steps(race.grid)
+        points, self.tried = contender.lanes(race.grid, race.shipped)
         start = jax.tree.map(lambda v: v[0], race.starts)
         kind = LeastSquares if getattr(contender.given, "solves", None) is LeastSquares else Objective
         self.method = as_method(contender.given, kind)
@@ -102,28 +108,47 @@ class Running(Sweep):
         self.problem = oracles(race.problem, kind, self.layout)
         self.start = start if self.layout is None else self.layout.pack(start)
         dtype = jnp.result_type(*jax.tree.leaves(start))
-        self.lrs = self.lrs.astype(dtype)
-        self.stop = MaxSteps(steps) | Optimality(default_tolerance(dtype))
+        self.points = {name: v.astype(dtype) for name, v in points.items()}
+        self.stop = MaxSteps(budget.steps) | Optimality(default_tolerance(dtype))
         self.size = sum(int(np.prod(np.shape(v))) for v in jax.tree.leaves(start))
-        begin = Compiled(partial(_begin, contender, kind, self.layout, steps + 1))
+        begin = Compiled(partial(_begin, contender, kind, self.layout, budget.steps + 1))
         step = Compiled(partial(_chunk, contender, kind), donate_argnames="carries")
-        shapes, _ = compiled(begin, self.problem, self.stop, self.lrs, race.starts)
+        shapes, _ = compiled(begin, self.problem, self.stop, self.points, race.starts)
         n = 1
-        compiled(step, self.problem, self.stop, self.lrs, np.int32(n), carries=shapes)
+        compiled(step, self.problem, self.stop, self.points, np.int32(n), carries=shapes)
         with TURN.taken():
-            carries = run(begin, self.problem, self.stop, self.lrs, race.starts)
-            deadline = time.perf_counter() + seconds
-            while not np.all(carries.status) and not stopped() and time.perf_counter() <= deadline:
+            carries = run(begin, self.problem, self.stop, self.points, race.starts)
+            deadline = time.perf_counter() + budget.seconds
+            while not self._ended(carries, budget) and not stopped() and time.perf_counter() <= deadline:
                 t = time.perf_counter()
-                carries = jax.block_until_ready(run(step, self.problem, self.stop, self.lrs, np.int32(n), carries=carries))
+                carries = jax.block_until_ready(run(step, self.problem, self.stop, self.points, np.int32(n), carries=carries))
                 n = next_chunk(n, time.perf_counter() - t)
-        self.cut = stopped() and not np.all(carries.status)
-        self.status, self.nit = np.asarray(carries.status), np.asarray(carries.nit)
+        self.cut = stopped() and not self._ended(carries, budget)
+        self.status = np.array([Status(int(v) or Status.MAX_SECONDS).name for v in np.ravel(carries.status)], object)
+        self.status = self.status.reshape(carries.status.shape)
+        self.nit = np.asarray(carries.nit)
+        self.taken_back = np.zeros(self.nit.shape, bool)
+        if np.isfinite(budget.work):
+            self._within(budget.work, np.asarray(carries.history["work"]))
         self.loss = _held(np.asarray(carries.history["f"], np.float64), self.nit)
         self.work = _held(np.asarray(carries.history["work"]), self.nit)
-        self.points = carries.state
+        self.states = carries.state
         self.choose(race.problem.target)
         self.pace = []
+
+    def _ended(self, carries: Any, budget: Budget) -> bool:
+        """Whether every run has come to an end, or has done all the work that it may."""
+        spent = work.in_gradients(np.asarray(carries.work), self.size) >= budget.work
+        return bool(np.all((np.asarray(carries.status) != 0) | spent))
+
+    def _within(self, most: float, done: np.ndarray) -> None:
+        """Takes each run back to its last iteration within the work that it may do."""
+        spent = work.in_gradients(done, self.size)
+        rows = np.arange(spent.shape[-1])
+        last = np.where((rows <= self.nit[..., None]) & (spent <= most), rows, 0).max(-1)
+        self.taken_back = last < self.nit
+        self.status[self.taken_back | np.asarray(self.status == "MAX_SECONDS")] = MAX_WORK
+        self.nit = last
 
     @property
     def losses(self) -> np.ndarray:
@@ -138,8 +163,7 @@ class Running(Sweep):
     def prepare_timing(self) -> None:
         """Compiles a single run, as the front door would, and keeps what is needed to time it."""
         kind = LeastSquares if isinstance(self.problem, LeastSquares) else Objective
-        rule = self.contender.given.replace(lr=self.lr) if self.contender.tuned else self.contender.given
-        method: Method = as_method(rule, kind)
+        method: Method = as_method(self.contender.at(self.point), kind)
         problem, stop, x0 = self.problem, self.stop, self.start
 
         quick = driver.compiles_quickly(method, problem, x0, stop)
@@ -160,35 +184,37 @@ class Running(Sweep):
 
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
-        race, i = self.race, self.chosen
-        pace = min(self.pace)
-        curves = []
+        return self.entered(min(self.pace))
+
+    def curves(self, lane: int, pace: float) -> list[Curve]:
+        race, curves = self.race, []
         for j, seed in enumerate(race.seeds, start=len(race.tuning_seeds)):
-            n = int(self.nit[j, i])
-            loss = self.loss[j, i, : n + 1]
+            n = int(self.nit[j, lane])
+            loss = self.loss[j, lane, : n + 1]
             keep = sampled(loss, race.problem.target)
             curves.append(
                 Curve(
                     seed=seed,
                     iteration=keep,
-                    work=work.in_gradients(self.work[j, i, keep], self.size),
+                    work=work.in_gradients(self.work[j, lane, keep], self.size),
                     seconds=keep * pace,
                     loss=loss[keep],
-                    validation=self._validation(j, i, len(keep)),
-                    status=Status(int(self.status[j, i]) or Status.MAX_SECONDS).name,
+                    validation=self._validation(j, lane, len(keep)),
+                    status=self.status[j, lane],
                 )
             )
-        return self.entered(curves, pace)
+        return curves
 
     def _validation(self, j: int, i: int, rows: int) -> dict[str, np.ndarray]:
         """The measures at the last point; what they were on the way was not recorded."""
         p = self.race.problem
         if p.validation is None:
             return {}
-        x = self.method.point(jax.tree.map(lambda v: v[j, i], self.points))
+        x = self.method.point(jax.tree.map(lambda v: v[j, i], self.states))
         params = x if self.layout is None else self.layout.unpack(x)
         means = mean_over(Function(together(p.loss, p.metrics)), params, jax.tree.map(jnp.asarray, p.validation))
-        return {k: np.array([np.nan] * (rows - 1) + [float(v)]) for k, v in means.items()}
+        known = not self.taken_back[j, i]  # of a run that was taken back, the last point is gone
+        return {k: np.array([np.nan] * (rows - 1) + [float(v) if known else np.nan]) for k, v in means.items()}
 
 
 def sampled(loss: np.ndarray, target: float | None) -> np.ndarray:
@@ -207,24 +233,24 @@ def _held(rows: np.ndarray, nit: np.ndarray) -> np.ndarray:
 
 
 def _begin(
-    contender: Contender, kind: type[Oracles], layout: Layout | None, rows: int, problem: Any, stop: Any, lrs: Any, starts: Any
+    contender: Contender, kind: type[Oracles], layout: Layout | None, rows: int, problem: Any, stop: Any, points: Any, starts: Any
 ) -> Any:
-    """The carries at the start, (seeds, step sizes)."""
+    """The carries at the start, (seeds, settings)."""
 
-    def one(params: Any, lr: Any) -> Any:
+    def one(params: Any, point: Any) -> Any:
         packed = params if layout is None else layout.pack(params)
-        method = as_method(contender.with_step_size(lr), kind)
+        method = as_method(contender.at(point), kind)
         return driver.start(method, problem, packed, stop, None, ("f", "work"), rows, False)
 
-    return jax.vmap(lambda params: jax.vmap(lambda lr: one(params, lr))(lrs))(starts)
+    return jax.vmap(lambda params: jax.vmap(lambda point: one(params, point))(points))(starts)
 
 
-def _chunk(contender: Contender, kind: type[Oracles], problem: Any, stop: Any, lrs: Any, n: Any, carries: Any) -> Any:
-    def lane(lr: Any, carry: Any) -> Any:
-        return driver.advance(as_method(contender.with_step_size(lr), kind), problem, carry, stop, n)
+def _chunk(contender: Contender, kind: type[Oracles], problem: Any, stop: Any, points: Any, n: Any, carries: Any) -> Any:
+    def lane(point: Any, carry: Any) -> Any:
+        return driver.advance(as_method(contender.at(point), kind), problem, carry, stop, n)
 
     if contender.tuned:
-        return jax.vmap(lambda row: jax.vmap(lane)(lrs, row))(carries)
+        return jax.vmap(lambda row: jax.vmap(lane)(points, row))(carries)
     # Few runs, one after the other: side by side, each would wait for the longest loop of any within a step (searches, dampings).
     alone = jax.tree.map(lambda v: v[:, 0], carries)
-    return jax.tree.map(lambda v: v[:, None], jax.lax.map(lambda carry: lane(lrs[0], carry), alone))
+    return jax.tree.map(lambda v: v[:, None], jax.lax.map(lambda carry: lane({}, carry), alone))

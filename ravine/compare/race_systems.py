@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, can_race
-from ravine.compare.race_functions import sampled
+from ravine.compare.race_functions import MAX_WORK, sampled
 from ravine.compare.turn import SECONDS, TURN, next_chunk
 from ravine.core import driver, work
 from ravine.core.clock import Clock
@@ -67,39 +68,44 @@ class SystemRace:
         self.norm_of_b = float(jnp.linalg.norm(b))
         self.norm_of_A = jax.jit(frobenius)(A)
 
-    def run(self, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]) -> SystemRun:
-        """Races one method for `steps` iterations, or less when `seconds` have passed (compilation not counted)."""
-        return SystemRun(self, contender, steps, seconds, stopped)
+    def run(self, contender: Contender, budget: Budget, stopped: Callable[[], bool]) -> SystemRun:
+        """Races one method until it has spent its budget (compilation not counted)."""
+        return SystemRun(self, contender, budget, stopped)
 
 
 class SystemRun:
     """One method on the system, and afterwards its pace alone on the machine."""
 
-    lr = None
-
-    def __init__(self, race: SystemRace, contender: Contender, steps: int, seconds: float, stopped: Callable[[], bool]):
-        self.race, self.contender = race, contender
-        self.stop = Optimality(race.tol) | MaxSteps(steps)
+    def __init__(self, race: SystemRace, contender: Contender, budget: Budget, stopped: Callable[[], bool]):
+        self.race, self.contender, self.setting = race, contender, contender.setting({})
+        self.stop = Optimality(race.tol) | MaxSteps(budget.steps)
         with TURN.taken():
             method, problem = self._ready()
-            carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), steps + 1, False)
+            carry = driver.start(method, problem, race.start, self.stop, None, ("f", "work"), budget.steps + 1, False)
             carry = driver.advance(method, problem, carry, self.stop, 1)
-            k, deadline = 1, time.perf_counter() + seconds
-            while not int(carry.status) and not stopped() and time.perf_counter() <= deadline:
+            k, deadline = 1, time.perf_counter() + budget.seconds
+            while not self._ended(carry, budget) and not stopped() and time.perf_counter() <= deadline:
                 t = time.perf_counter()
                 carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, k))
                 k = next_chunk(k, time.perf_counter() - t)
-        self.cut = stopped() and not int(carry.status)
+        self.cut = stopped() and not self._ended(carry, budget)
         n = int(carry.nit)
         self.loss = np.asarray(carry.history["f"], np.float64)[: n + 1] / race.norm_of_b
         # A residual within the tolerance was recomputed; the last one is in any case.
         self.loss[-1] = float(true_residual(problem, method.point(carry.state))) / race.norm_of_b
-        counts = np.asarray(carry.history["work"], np.float64)[: n + 1]
-        self.products = counts[:, work.NAMES.index("av")] + counts[:, work.NAMES.index("atv")]
+        self.products = _products(np.asarray(carry.history["work"], np.float64)[: n + 1])
         self.status = Status(int(carry.status) or Status.MAX_SECONDS).name
+        within = int(np.searchsorted(self.products, budget.work, side="right"))
+        if within <= n or (not int(carry.status) and np.isfinite(budget.work)):
+            self.loss, self.products, self.status = self.loss[:within], self.products[:within], MAX_WORK
         self.remark = method.inner.diagnosis(problem, carry.state.inner, n + 1)[0]
         self.setups: list[float] = []
         self.pace: list[float] = []
+
+    @staticmethod
+    def _ended(carry: Any, budget: Budget) -> bool:
+        """Whether the run has come to an end, or has done all the products that it may."""
+        return bool(int(carry.status)) or bool(_products(np.asarray(carry.work, np.float64)) >= budget.work)
 
     def _ready(self) -> tuple[Certified, LinearSystem]:
         fit = fitted(self.contender.given, self.race.system.A, None)
@@ -141,7 +147,7 @@ class SystemRun:
         remark = f"{setup:.2g} s to set up" if setup > 0.1 * pace * len(self.loss) else ""
         return Entry(
             name=self.contender.name,
-            setting=self.contender.setting(None),
+            setting=self.setting,
             step_size=None,
             grid=none,
             grid_loss=none,
@@ -151,3 +157,8 @@ class SystemRun:
             seconds_compile=self.seconds_compile,
             remark=" ".join(filter(None, (self.remark, remark))),
         )
+
+
+def _products(counts: np.ndarray) -> np.ndarray:
+    """Products with A and Aᵀ in work vectors (…, kinds)."""
+    return np.asarray(counts[..., work.NAMES.index("av")] + counts[..., work.NAMES.index("atv")])

@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
-from ravine.compare.contenders import Contender, with_step_size
+from ravine.compare.contenders import Contender, with_values
 from ravine.compare.one_of import OneOf, WholeGradient
 from ravine.compare.sweep import Sweep
 from ravine.compare.turn import TURN, compiled, run
@@ -57,8 +58,9 @@ class TrainingRace:
         tuning_seeds: tuple[int, ...],
         grid: np.ndarray,
         contenders: Sequence[Contender] = (),
+        shipped: bool = False,
     ):
-        self.problem, self.seeds, self.tuning_seeds, self.grid = problem, seeds, tuning_seeds, grid
+        self.problem, self.seeds, self.tuning_seeds, self.grid, self.shipped = problem, seeds, tuning_seeds, grid, shipped
         self.n = examples(problem.data)
         self.size = problem.batch_size or self.n
         self.steps = self.n // self.size
@@ -76,7 +78,7 @@ class TrainingRace:
         self.starts = run(Compiled(jax.vmap(start)), jnp.array([*tuning_seeds, *seeds]))
         self._orders: dict[int, Any] = {}
         small = len(grid) * sum(v.size for v in jax.tree.leaves(self.starts)) <= ROOM
-        self._shared = {c.name: c.given for c in contenders if small and c.tuned and _elementwise(c.given)}
+        self._shared = {c.name: c.given for c in contenders if small and c.tuned and not c.space and _elementwise(c.given)}
         self.compiling = threading.Lock()
 
     def shares(self, contender: Contender) -> bool:
@@ -107,9 +109,9 @@ class TrainingRace:
         """The starting parameters of the first race seed."""
         return jax.tree.map(lambda v: np.asarray(v)[len(self.tuning_seeds)], self.starts)
 
-    def run(self, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]) -> Running:
-        """Tunes and races one method, for `epochs`, or less when `seconds` have passed (compilation not counted)."""
-        return Running(self, contender, epochs, seconds, stopped)
+    def run(self, contender: Contender, budget: Budget, stopped: Callable[[], bool]) -> Running:
+        """Tunes and races one method, until it has spent its budget (compilation not counted)."""
+        return Running(self, contender, budget, stopped)
 
 
 def _elementwise(given: Any) -> bool:
@@ -119,21 +121,23 @@ def _elementwise(given: Any) -> bool:
 class Running(Sweep):
     """One method: its sweep, and afterwards its pace alone on the machine."""
 
-    def __init__(self, race: TrainingRace, contender: Contender, epochs: int, seconds: float, stopped: Callable[[], bool]):
+    def __init__(self, race: TrainingRace, contender: Contender, budget: Budget, stopped: Callable[[], bool]):
         self.race, self.contender = race, contender
-        self.lrs = jnp.asarray(contender.steps(race.grid), jnp.float32)
+        points, self.tried = contender.lanes(race.grid, race.shipped)
+        self.points = {name: jnp.asarray(v, jnp.float32) for name, v in points.items()}
+        seconds, epochs = budget.seconds, budget.epochs
         start = race.first_start()
         self.method = race.method(contender)
         self.layout = layout_for(self.method, start, "params")
         with race.compiling if race.shares(contender) else contextlib.nullcontext():
             # The first to come compiles for all that share its program, while these wait.
-            shapes, _ = compiled(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
+            shapes, _ = compiled(_begin, self.method, self.points, race.starts, tuned=contender.tuned, layout=self.layout)
             with ThreadPoolExecutor(1) as beside:  # XLA compiles the one while the other is traced
                 looking = beside.submit(self._look, shapes, compiled)
                 alone = [np.isfinite(seconds), self._epoch(shapes, 0, compiled)[1], looking.result()[1]]
         # Where seconds are the budget, each method has the machine for itself.
         with TURN.taken(any(alone)):
-            carries = run(_begin, self.method, self.lrs, race.starts, tuned=contender.tuned, layout=self.layout)
+            carries = run(_begin, self.method, self.points, race.starts, tuned=contender.tuned, layout=self.layout)
             measured = [self._look(carries)]
             deadline = time.perf_counter() + seconds
             for e in range(epochs):
@@ -146,7 +150,7 @@ class Running(Sweep):
             jax.block_until_ready(measured)
         self.cut = stopped() and len(measured) <= epochs
         self.status = np.asarray(carries.status)
-        self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, step sizes)
+        self.loss = np.stack([np.asarray(m[0], np.float64) for m in measured])  # (evaluations, seeds, settings)
         self.validation = {k: np.stack([np.asarray(m[1][k], np.float64) for m in measured]) for k in measured[0][1]}
         self.choose(race.problem.target)
         self.pace = []
@@ -158,7 +162,7 @@ class Running(Sweep):
     def _epoch(self, carries: Any, e: int, call: Callable[..., Any] = run) -> Any:
         race, how = self.race, {"tuned": self.contender.tuned, "layout": self.layout, "steps": self.race.steps}
         first = jnp.int32(e * race.steps)
-        return call(_epoch, self.method, self.lrs, race.loss, race.data, race.order(e), carries, first, **how)
+        return call(_epoch, self.method, self.points, race.loss, race.data, race.order(e), carries, first, **how)
 
     def _look(self, carries: Any, call: Callable[..., Any] = run) -> Any:
         race = self.race
@@ -173,7 +177,7 @@ class Running(Sweep):
     def prepare_timing(self) -> None:
         """Compiles the program of a single run, as `train` would, and keeps what is needed to time it."""
         race = self.race
-        method = as_method(race.raced(self.contender.with_step_size(self.lr)), Training)
+        method = as_method(race.raced(self.contender.at(self.point)), Training)
         params = race.first_start()
         packed = params if self.layout is None else self.layout.pack(params)
         problem = Training(race.loss, race.data, race.order(0)[-1], jnp.int32(0), self.layout)
@@ -196,9 +200,10 @@ class Running(Sweep):
 
     def entry(self) -> Entry:
         """The outcome, once the pace is known."""
-        race, i = self.race, self.chosen
-        pace = min(self.pace)
-        curves = []
+        return self.entered(min(self.pace))
+
+    def curves(self, lane: int, pace: float) -> list[Curve]:
+        race, curves = self.race, []
         for j, seed in enumerate(race.seeds, start=len(race.tuning_seeds)):
             evaluations = len(self.loss)
             iteration = np.arange(evaluations) * race.steps
@@ -208,24 +213,24 @@ class Running(Sweep):
                     iteration=iteration,
                     work=iteration * race.size / race.n,
                     seconds=iteration * pace,
-                    loss=self.loss[:, j, i],
-                    validation={k: v[:, j, i] for k, v in self.validation.items()},
-                    status=Status(int(self.status[j, i]) or Status.MAX_STEPS).name,
+                    loss=self.loss[:, j, lane],
+                    validation={k: v[:, j, lane] for k, v in self.validation.items()},
+                    status=Status(int(self.status[j, lane]) or Status.MAX_STEPS).name,
                 )
             )
-        return self.entered(curves, pace)
+        return curves
 
 
 @partial(Compiled, static_argnames=("tuned", "layout"))
-def _begin(method: Method, lrs: Any, starts: Any, *, tuned: bool, layout: Layout | None) -> Any:
-    """The carries at the start, (seeds, step sizes)."""
+def _begin(method: Method, points: Any, starts: Any, *, tuned: bool, layout: Layout | None) -> Any:
+    """The carries at the start, (seeds, settings)."""
 
-    def one(params: Any, lr: Any) -> Any:
+    def one(params: Any, point: Any) -> Any:
         packed = params if layout is None else layout.pack(params)
-        lane = with_step_size(method, lr) if tuned else method
+        lane = with_values(method, point) if tuned else method
         return driver.start(lane, Training(Function(_nothing), ()), packed, MaxSteps(NEVER), None, (), 0, False)
 
-    return jax.vmap(lambda params: jax.vmap(lambda lr: one(params, lr))(lrs))(starts)
+    return jax.vmap(lambda params: jax.vmap(lambda point: one(params, point))(points))(starts)
 
 
 def _nothing(params: Any, batch: Any) -> Any:
@@ -235,7 +240,7 @@ def _nothing(params: Any, batch: Any) -> Any:
 @partial(Compiled, options=LIGHT, static_argnames=("tuned", "layout", "steps"), donate_argnames="carries")
 def _epoch(
     method: Method,
-    lrs: Any,
+    points: Any,
     loss: Function,
     data: Any,
     orders: Any,
@@ -253,11 +258,11 @@ def _epoch(
     def of_seed(order: Any, row: Any) -> Any:
         problem = Training(loss, data, order, first, layout)
 
-        def lane(lr: Any, carry: Any) -> Any:
-            return driver.advance(with_step_size(method, lr) if tuned else method, problem, carry, MaxSteps(NEVER), steps)
+        def lane(point: Any, carry: Any) -> Any:
+            return driver.advance(with_values(method, point) if tuned else method, problem, carry, MaxSteps(NEVER), steps)
 
         # The batch is drawn once a seed, and shared by all step sizes.
-        return spread(lane)(lrs, row)
+        return spread(lane)(points, row)
 
     return spread(of_seed)(orders, carries)
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from ravine.compare import svg
 from ravine.compare.comparison import Comparison, Curve, Entry
+from ravine.compare.page import render, swatch
 from ravine.compare.text import MISS, count, latex, measures, notes, number, spread, ties, time, times
 
 FEW_SEEDS = 5
 """Up to so many seeds the band shows all of them, from the lowest to the highest; beyond, the 20 to 80 % quantiles."""
-DIGITS = 7
-"""Significant digits of the numbers in the page: what a float32 holds."""
 
 
 def bundle(curves: Sequence[Curve], axis: str, measure: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -151,13 +146,6 @@ def _ranking(c: Comparison) -> tuple[list[_Column], list[list[_Cell]]]:
     return columns, out
 
 
-def swatch(index: int) -> Any:
-    """A short stroke in a method's colour and dash."""
-    from markupsafe import Markup
-
-    return Markup(f'<svg class="swatch {svg.classes(index)}" viewBox="0 0 22 10" aria-hidden="true"><path d="M1 5h20"/></svg>')
-
-
 def _figures(c: Comparison) -> list[tuple[str, str, str]]:
     """The winner's numbers: (value, unit, what it is)."""
     best = c.winner
@@ -180,7 +168,9 @@ def _figures(c: Comparison) -> list[tuple[str, str, str]]:
     return out
 
 
-def _convergence(c: Comparison) -> list[dict[str, Any]]:
+def convergence(c: Comparison, axis: str = "iteration", standalone: bool = False) -> list[dict[str, Any]]:
+    """The curves of the loss, and of the first validation measure: what each is of, and its plot."""
+    labels = {"iteration": "iterations", "work": c.work_unit, "seconds": "seconds"}
     titles = {"loss": "training loss" if c.kind == "loss" else c.value_name}
     shown = ["loss", *(f"validation_{name}" for name in measures(c)[:1])]
     if len(shown) == 1 and any("loss" in curve.validation for e in c.entries for curve in e.curves):
@@ -188,14 +178,15 @@ def _convergence(c: Comparison) -> list[dict[str, Any]]:
     out = []
     for n, measure in enumerate(shown):
         plot = svg.curves(
-            lines(c, "iteration", measure),
-            x_label="iterations",
+            lines(c, axis, measure),
+            x_label=labels[axis],
             y_label=titles.get(measure, measure.replace("_", " ")),
             log_y=_is_loss(measure),
             target=c.target if measure == "loss" else None,
             falling=_is_loss(measure),
             width=620 if n == 0 else 508,
             height=400,
+            standalone=standalone,
         )
         out.append({"measure": measure, "svg": plot})
     return out
@@ -215,7 +206,7 @@ def _strips(c: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def _sensitivity(c: Comparison) -> str:
+def _sensitivity(c: Comparison, standalone: bool = False) -> str:
     tuned = [(i, e) for i, e in enumerate(c.entries) if len(e.grid) > 1]
     if not tuned:
         return ""
@@ -240,6 +231,7 @@ def _sensitivity(c: Comparison) -> str:
         chosen={i: e.step_size for i, e in tuned if e.step_size is not None},
         width=1100,
         height=420,
+        standalone=standalone,
     )
 
 
@@ -281,6 +273,10 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         known: list[tuple[str, str]] = []
         if e.step_size is not None:
             known.append(("step size", number(e.step_size) + (f", {e.edge} tried" if e.edge else "")))
+        known += [(name, number(value, 4)) for name, value in e.tuned.items() if name != "lr"]
+        interval = e.interval("seconds", c.target)
+        if interval is not None:
+            known.append(("time to target, 95 %", times(interval) or time(interval[0])))
         ratio = e.seconds_per_iteration / reference
         known.append(("one iteration", time(e.seconds_per_iteration)))
         if np.isfinite(ratio):
@@ -289,7 +285,8 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         known.append(("final, best seed", number(min((curve.final for curve in e.curves), default=math.nan))))
         known.append(("final, worst seed", number(max((curve.final for curve in e.curves), default=math.nan))))
         known += [("ended", _endings(e))]
-        cards.append({"swatch": swatch(i), "name": e.name, "setting": e.setting, "facts": known, "remark": e.remark})
+        remark = " ".join(filter(None, (e.remark, *(f"{end[0].upper()}{end[1:]}." for end in e.ends))))
+        cards.append({"swatch": swatch(i), "name": e.name, "setting": e.setting, "facts": known, "remark": remark})
     return cards
 
 
@@ -298,46 +295,57 @@ def _endings(e: Entry) -> str:
     return ", ".join(f"{status} × {n}" if n > 1 else status for status, n in counted.items())
 
 
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_rounded(v) for v in value]
-    if isinstance(value, float):
-        v = float(f"{value:.{DIGITS}g}")
-        return int(v) if v.is_integer() and abs(v) < 1e15 else v
-    return value
+def _tuning(c: Comparison) -> dict[str, Any] | None:
+    """What was gained by tuning: each method as shipped beside its tuned self, and the loss against the settings tried."""
+    tuned = [(i, e) for i, e in enumerate(c.entries) if e.shipped is not None]
+    if not tuned:
+        return None
+    lines = [
+        svg.Line(e.name, i, np.arange(1.0, len(e.by_trials) + 1), e.by_trials, e.by_trials, e.by_trials)
+        for i, e in tuned
+        if len(e.by_trials) > 1
+    ]
+    plot = svg.curves(
+        lines,
+        x_label="settings tried",
+        y_label=f"expected final {c.value_name}",
+        target=c.target,
+        falling=False,
+        width=620,
+        height=400,
+    )
+    rows = []
+    for i, e in tuned:
+        shipped = e.shipped
+        assert shipped is not None
+        after = ((e.reached(c.target), e.expected("seconds", c.target), e.final), e.setting)
+        before = ((shipped.reached, shipped.seconds, shipped.final), shipped.setting)
+        sides = [
+            (f"{hit}/{len(e.curves)}", time(seconds), number(final), setting) for (hit, seconds, final), setting in (before, after)
+        ]
+        rows.append({"swatch": swatch(i), "name": e.name, "sides": sides})
+    return {"svg": plot if lines else "", "rows": rows}
 
 
-def for_script(data: Any) -> str:
-    """JSON that can stand inside a script element: nothing in it can end the element or open a comment."""
-    text = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return text
-
-
-def html(comparison: Comparison) -> str:
+def html(comparison: Comparison, x_axis: str = "iteration") -> str:
     """The report: verdict, ranking, convergence, cost by seed, step sizes, the ravine, one card a method, how to reproduce.
 
     One file with everything in it. What comes from the user (names, docs, messages) is escaped.
+
+    Args:
+        x_axis: what curves are drawn against at first: "iteration", "work" or "seconds".
     """
-    import jinja2
     from markupsafe import Markup
 
     c = comparison
-    folder = resources.files("ravine.compare") / "templates"
-    # Plain environment: the templates are package data, wherever the package lies.
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string((folder / "report.html.j2").read_text("utf-8"))
-    script = (folder / "report.js").read_text("utf-8")
-    style = svg.STYLE + (folder / "report.css").read_text("utf-8")
     seeds = max((len(e.curves) for e in c.entries), default=0)
-    data = _rounded(c.to_dict()) | {"latex": latex(c), "style": svg.STYLE, "band": band_of(seeds)}
     columns, rows = _ranking(c)
     ravine = _ravine(c)
     if ravine is not None:
         ravine = ravine | {"svg": Markup(ravine["svg"]), "minis": [m | {"svg": Markup(m["svg"])} for m in ravine["minis"]]}
+    tuning = _tuning(c)
+    if tuning is not None:
+        tuning = tuning | {"svg": Markup(tuning["svg"])}
     bold = Markup.escape(c.verdict).replace(
         Markup.escape(c.winner.setting), Markup("<strong>{}</strong>").format(c.winner.setting), 1
     )
@@ -349,34 +357,33 @@ def html(comparison: Comparison) -> str:
         ("The race took", time(c.seconds)),
         *((str(name), str(value)) for name, value in c.environment.items()),
     ]
-    return template.render(
+    return render(
+        "report",
+        c.to_dict() | {"latex": latex(c), "style": svg.STYLE, "band": band_of(seeds), "x_axis": x_axis},
         c=c,
+        title=c.problem,
         verdict=bold,
-        script=Markup(script),
-        script_hash=Markup(base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()),
-        style=Markup(style),
-        data=Markup(for_script(data)),
-        backdrop=Markup(_backdrop()),
         figures=_figures(c),
         n_seeds="1 seed" if seeds == 1 else f"{seeds} seeds",
         band="" if seeds < 2 else "from the lowest to the highest" if seeds <= FEW_SEEDS else "the middle 20 to 80 %",
         columns=columns,
         rows=rows,
         notes=notes(c),
+        x_axis=x_axis,
         axes=[("iteration", "iterations"), ("work", c.work_unit), ("seconds", "seconds")],
         swatches=[swatch(i) for i in range(len(c.entries))],
-        convergence=[figure | {"svg": Markup(figure["svg"])} for figure in _convergence(c)],
+        convergence=[figure | {"svg": Markup(figure["svg"])} for figure in convergence(c, x_axis)],
         strips=[(axis, Markup(plot)) for axis, plot in _strips(c)],
         sensitivity=Markup(_sensitivity(c)),
+        tuning=tuning,
         ravine=ravine,
         cards=_cards(c),
         environment=[(label, value) for label, value in listed if value],
     )
 
 
-def _backdrop() -> str:
-    def valley(p: np.ndarray) -> np.ndarray:
-        x, y = p[..., 0], p[..., 1] - 0.12 * p[..., 0] - 0.5 * np.sin(0.5 * p[..., 0])
-        return np.sqrt(0.08 * x**2 + 1.6 * y**2)
-
-    return svg.contour_lines(valley, (-9, 6, -3, 2.8), tuple(np.arange(0.25, 5, 0.25)), 1300, 500, resolution=70)
+def pictures(comparison: Comparison, x_axis: str = "iteration") -> dict[str, str]:
+    """The plots of the report as SVG files of their own, by name."""
+    drawn = {f"{figure['measure']}.svg": figure["svg"] for figure in convergence(comparison, x_axis, standalone=True)}
+    sensitivity = _sensitivity(comparison, standalone=True)
+    return drawn | ({"step_size.svg": sensitivity} if sensitivity else {})

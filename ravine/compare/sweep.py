@@ -1,28 +1,32 @@
-"""What a sweep over step sizes and seeds has found, the same for every kind of race: the step size to race, and the entry."""
+"""What a sweep over settings and seeds has found, the same for every kind of race: the setting to race, and the entry."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ravine.compare.comparison import Curve, Entry
+from ravine.compare.comparison import Curve, Entry, Shipped
 from ravine.compare.contenders import Contender
 
 
 class Sweep:
-    """One method's runs: all step sizes `lrs` on the tuning seeds and on those of the race.
+    """One method's runs: all its settings on the tuning seeds and on those of the race.
 
     Attributes:
+        points: the values of each lane, by the name of the hyperparameter. The first `tried` lanes are what was tried; the one that
+            may come behind them is the method as shipped.
         cut: whether Ctrl-C ended the runs before their budget.
-        chosen: which step size is raced, and `grid_loss` the final loss of each, the median over tuning seeds.
+        chosen: which lane is raced, and `grid_loss` the final loss of each that was tried, the median over tuning seeds.
         pace: seconds of an iteration alone on the machine, one number a repeat.
         seconds_compile: tracing and compiling a single run.
     """
 
     race: Any
     contender: Contender
-    lrs: Any
+    points: dict[str, Any]
+    tried: int
     cut: bool
     chosen: int
     grid_loss: np.ndarray
@@ -31,15 +35,19 @@ class Sweep:
 
     @property
     def losses(self) -> np.ndarray:
-        """Of all runs, (seeds, step sizes, evaluations), tuning seeds first."""
+        """Of all runs, (seeds, settings, evaluations), tuning seeds first."""
+        raise NotImplementedError
+
+    def curves(self, lane: int, pace: float) -> list[Curve]:
+        """The runs of a lane on the seeds of the race, where an iteration takes `pace` seconds."""
         raise NotImplementedError
 
     def choose(self, target: float | None) -> None:
-        """The step size, by the cost to the target on the tuning seeds, then by the final loss.
+        """The setting, by the cost to the target on the tuning seeds, then by the final loss.
 
-        As in the ranking, step sizes that end above a target that they reached come after the others.
+        As in the ranking, settings that end above a target that they reached come after the others.
         """
-        losses = self.losses[: len(self.race.tuning_seeds)]
+        losses = self.losses[: len(self.race.tuning_seeds), : self.tried]
         hits = losses <= (-np.inf if target is None else target)
         reached = hits.any(-1)
         passed = np.asarray(reached.any(0) & ~hits[..., -1].any(0))
@@ -47,24 +55,61 @@ class Sweep:
         final = np.where(np.isfinite(losses[..., -1]), losses[..., -1], np.inf)
         missed, mean_first = (~reached).sum(0), first.sum(0) / np.maximum(reached.sum(0), 1)
         self.grid_loss = np.median(final, 0)
-        self.chosen = min(range(len(self.lrs)), key=lambda i: (missed[i], passed[i], mean_first[i], self.grid_loss[i]))
+        self._order = sorted(range(self.tried), key=lambda i: (missed[i], passed[i], mean_first[i], self.grid_loss[i]))
+        self.chosen = self._order[0]
 
     @property
-    def lr(self) -> float | None:
-        """The step size that is raced, None for a method without one."""
-        return float(self.lrs[self.chosen]) if self.contender.tuned else None
+    def point(self) -> dict[str, float]:
+        """The values that are raced; empty for a method that was not tuned."""
+        return {name: float(v[self.chosen]) for name, v in self.points.items()} if self.contender.tuned else {}
 
-    def entered(self, curves: list[Curve], pace: float) -> Entry:
+    @property
+    def setting(self) -> str:
+        """The call that makes what is raced, to three digits."""
+        return self.contender.setting(_rounded(self.point))
+
+    def _by_trials(self) -> np.ndarray:
+        """The final loss on the seeds of the race that is to be expected after choosing among k of the settings, for each k."""
+        losses = self.losses[len(self.race.tuning_seeds) :, : self.tried]
+        start = np.nanmedian(losses[..., 0])
+        final = np.where(np.isfinite(losses[..., -1]), losses[..., -1], np.inf)
+        outcome = np.minimum(np.median(final, 0), start)[self._order]  # whoever diverges sees it, and has the start
+        n = self.tried
+        # Of all ways to draw k of n settings, so many have the i-th best as their best one.
+        ways = [[math.comb(n - 1 - i, k - 1) / math.comb(n, k) for i in range(n)] for k in range(1, n + 1)]
+        return np.array(ways) @ outcome
+
+    def entered(self, pace: float) -> Entry:
         """The outcome."""
-        tuned, last = self.contender.tuned, len(self.lrs) - 1
+        tuned, last = self.contender.tuned, self.tried - 1
+        alone = set(self.points) == {"lr"}
+        ends = [r.end(self.point[r.name]) for r in self.contender.space]
         return Entry(
             name=self.contender.name,
-            setting=self.contender.setting(None if self.lr is None else float(f"{self.lr:.3g}")),
-            step_size=self.lr,
-            grid=np.asarray(self.lrs, np.float64) if tuned else np.zeros(0),
+            setting=self.setting,
+            step_size=self.point.get("lr"),
+            grid=np.asarray(self.points["lr"][: self.tried], np.float64) if tuned and alone else np.zeros(0),
             grid_loss=self.grid_loss if tuned else np.zeros(0),
-            edge={0: "smallest", last: "largest"}.get(self.chosen, "") if tuned and last > 1 else "",
-            curves=tuple(curves),
+            edge={0: "smallest", last: "largest"}.get(self.chosen, "") if tuned and alone and last > 1 and not any(ends) else "",
+            curves=tuple(self.curves(self.chosen, pace)),
             seconds_per_iteration=pace,
             seconds_compile=self.seconds_compile,
+            tuned=self.point,
+            trials={} if alone or not tuned else {k: np.asarray(v[: self.tried], np.float64) for k, v in self.points.items()},
+            ends=tuple(filter(None, ends)),
+            shipped=self._shipped(pace),
+            by_trials=self._by_trials() if tuned and last else np.zeros(0),
+            cut=self.cut,
         )
+
+    def _shipped(self, pace: float) -> Shipped | None:
+        lanes = len(next(iter(self.points.values())))
+        if lanes == self.tried:
+            return None
+        own = {name: float(v[self.tried]) for name, v in self.points.items()}
+        return Shipped.of(self.contender.setting(_rounded(own)), self.curves(self.tried, pace), self.race.problem.target)
+
+
+def _rounded(point: dict[str, float]) -> dict[str, float]:
+    """Values to three digits, counted from 1 for those just below it: 0.9987 is 1 − 0.0013."""
+    return {name: 1 - float(f"{1 - v:.3g}") if 0.9 < v < 1 else float(f"{v:.3g}") for name, v in point.items()}

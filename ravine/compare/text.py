@@ -10,6 +10,8 @@ import numpy as np
 from ravine.compare.comparison import TIE, Comparison, Entry
 
 MISS = "–"
+Column = tuple[str, str, bool, list[str]]
+"""Of a table: its key, its title, whether it is aligned to the left, and its cells."""
 
 
 def number(v: Any, digits: int = 3) -> str:
@@ -78,8 +80,8 @@ def measures(comparison: Comparison) -> list[str]:
     return [name for name in (first.validation if first else {}) if name != "loss"]
 
 
-def _columns(c: Comparison) -> list[tuple[str, str, bool, list[str]]]:
-    """(key, title, left-aligned, cells) in the order they are shown."""
+def _columns(c: Comparison) -> list[Column]:
+    """In the order in which they are shown."""
     rows = c.rows()
     equal = ties(c)
     n = [len(e.curves) for e in c.entries]
@@ -92,7 +94,7 @@ def _columns(c: Comparison) -> list[tuple[str, str, bool, list[str]]]:
         return cells
 
     best = rows[0]["seconds_to_target"]
-    columns: list[tuple[str, str, bool, list[str]]] = [
+    columns: list[Column] = [
         ("rank", "#", False, [f"{r['rank']}{'≈' if t else ''}" for r, t in zip(rows, equal, strict=True)]),
         ("method", "method", True, [str(r["method"]) for r in rows]),
         ("step_size", "step size", False, [number(r["step_size"]) for r in rows]),
@@ -156,56 +158,69 @@ def table(comparison: Comparison, width: int = 100) -> str:
         ("held", None),
     ]
     for key, change in shrinks:
-        if _width(columns) <= width:
+        if width_of(columns) <= width:
             break
         if change is None:
             columns = [column for column in columns if column[0] != key]
         else:
             columns = [(k, t, a, [change(cell) for cell in cells] if k == key else cells) for k, t, a, cells in columns]
-    lines = []
-    widths = [max(len(title), *map(len, cells)) for _, title, _, cells in columns]
-    for i in range(-1, len(comparison.entries)):
-        cells = [title if i < 0 else shown[i] for _, title, _, shown in columns]
-        aligned = [c.ljust(w) if a else c.rjust(w) for c, w, (_, _, a, _) in zip(cells, widths, columns, strict=True)]
-        lines.append("  ".join(aligned).rstrip())
-    lines.insert(1, "─" * _width(columns))
+    lines = aligned(columns)
     return "\n".join([*lines, *(f"  {note}" for note in notes(comparison))])
 
 
-def _width(columns: Sequence[tuple[str, str, bool, list[str]]]) -> int:
+def aligned(columns: Sequence[Column]) -> list[str]:
+    """The lines of a table: titles, a rule, and the rows."""
+    lines = []
+    widths = [max(len(title), *map(len, cells)) for _, title, _, cells in columns]
+    for i in range(-1, len(columns[0][3])):
+        cells = [title if i < 0 else shown[i] for _, title, _, shown in columns]
+        padded = [c.ljust(w) if a else c.rjust(w) for c, w, (_, _, a, _) in zip(cells, widths, columns, strict=True)]
+        lines.append("  ".join(padded).rstrip())
+    lines.insert(1, "─" * width_of(columns))
+    return lines
+
+
+def width_of(columns: Sequence[Column]) -> int:
+    """How many characters wide a table is."""
     return sum(max(len(title), *map(len, cells)) for _, title, _, cells in columns) + 2 * (len(columns) - 1)
 
 
-def _for_markdown(text: str) -> str:
+def for_markdown(text: str) -> str:
+    """Text in which nothing is markup."""
     for mark in "\\|`*_<>[]":
         text = text.replace(mark, "\\" + mark if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
     return " ".join(text.split())
 
 
-def _fence(text: str) -> str:
+def fenced_by(text: str) -> str:
+    """A fence that the text does not have."""
     longest = max((len(run) for run in "".join(ch if ch == "`" else " " for ch in text).split()), default=0)
     return "`" * max(3, longest + 1)
+
+
+def markdown_table(columns: Sequence[Column]) -> list[str]:
+    """The lines of a table in Markdown."""
+    lines = ["| " + " | ".join(for_markdown(title) for _, title, _, _ in columns) + " |"]
+    lines.append("|" + "|".join(":--" if left else "--:" for _, _, left, _ in columns) + "|")
+    return lines + ["| " + " | ".join(map(for_markdown, row)) + " |" for row in zip(*(cells for *_, cells in columns), strict=True)]
 
 
 def markdown(comparison: Comparison) -> str:
     """The summary for a pull request: verdict, table, warnings, how to reproduce."""
     c = comparison
     columns = _columns(c)
-    lines = [f"## ravine compare: {_for_markdown(c.problem)}", ""]
+    lines = [f"## ravine compare: {for_markdown(c.problem)}", ""]
     if c.doc:
-        lines += [_for_markdown(c.doc), ""]
-    lines += [f"**{_for_markdown(c.verdict)}**", ""]
-    lines += [f"> {_for_markdown(w)}  " for w in c.warnings] + [""] * bool(c.warnings)
-    lines.append("| " + " | ".join(_for_markdown(title) for _, title, _, _ in columns) + " |")
-    lines.append("|" + "|".join(":--" if left else "--:" for _, _, left, _ in columns) + "|")
-    for i in range(len(c.entries)):
-        lines.append("| " + " | ".join(_for_markdown(cells[i]) for _, _, _, cells in columns) + " |")
-    lines += ["", *(f"{_for_markdown(note)}.  " for note in notes(c)), ""]
+        lines += [for_markdown(c.doc), ""]
+    lines += [f"**{for_markdown(c.verdict)}**", ""]
+    lines += [f"> {for_markdown(w)}  " for w in c.warnings] + [""] * bool(c.warnings)
+    lines += markdown_table(columns)
+    lines += ["", *(f"{for_markdown(note)}.  " for note in notes(c)), ""]
     for language, text in (("python", c.code), ("sh", c.command)):
         if text:
-            fence = _fence(text)
+            fence = fenced_by(text)
             lines += [f"{fence}{language}", text, fence, ""]
-    lines.append(_for_markdown(facts(c)) + ".")
+    lines.append(for_markdown(facts(c)) + ".")
     return "\n".join(lines) + "\n"
 
 
@@ -245,21 +260,24 @@ def _for_latex(text: str) -> str:
     return "".join(_LATEX.get(ch, ch) for ch in text)
 
 
-def latex(comparison: Comparison) -> str:
-    """The ranking as a LaTeX table; it needs the package booktabs."""
-    c = comparison
-    columns = _columns(c)
+def latex_table(columns: Sequence[Column], caption: str) -> str:
+    """A table in LaTeX; it needs the package booktabs."""
     rule = "".join("l" if left else "r" for _, _, left, _ in columns)
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{_for_latex(f'{c.problem}: {c.verdict}')}}}",
+    rows = [[title for _, title, _, _ in columns], *zip(*(cells for *_, cells in columns), strict=True)]
+    title, *body = ["    " + " & ".join(map(_for_latex, row)) + " \\\\" for row in rows]
+    head = ["% needs \\usepackage{booktabs}", "\\begin{table}", "  \\centering", f"  \\caption{{{_for_latex(caption)}}}"]
+    table = [
         f"  \\begin{{tabular}}{{{rule}}}",
         "    \\toprule",
-        "    " + " & ".join(_for_latex(title) for _, title, _, _ in columns) + " \\\\",
+        title,
         "    \\midrule",
+        *body,
+        "    \\bottomrule",
+        "  \\end{tabular}",
     ]
-    for i in range(len(c.entries)):
-        lines.append("    " + " & ".join(_for_latex(cells[i]) for _, _, _, cells in columns) + " \\\\")
-    return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"]) + "\n"
+    return "\n".join([*head, *table, "\\end{table}"]) + "\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """The ranking as a LaTeX table."""
+    return latex_table(_columns(comparison), f"{comparison.problem}: {comparison.verdict}")

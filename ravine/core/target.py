@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from typing import Any
 
@@ -25,16 +26,48 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
     name, bracket, inside = text.strip().partition("[")
     if not bracket:
         return name.strip(), {}
+    return name.strip(), {key: _value(text, key, value) for key, value in _pieces(text, inside)}
+
+
+def _pieces(text: str, inside: str) -> list[tuple[str, str]]:
+    """The keys and values of what stands behind the opening bracket."""
     if not inside.endswith("]"):
         raise ValueError(f"{text!r}: the bracket does not close; write name[key=value]")
-    inside, values, at = inside[:-1], {}, 0
+    inside, at = inside[:-1], 0
+    values: dict[str, str] = {}
     while inside[at:].strip():
         piece = _PIECE.match(inside, at)
         if piece is None or not piece[2].strip() or piece[1] in values:
             raise ValueError(f"{text!r}: inside the brackets write key=value, separated by commas, each key once")
-        values[piece[1]] = _value(text, piece[1], piece[2].strip())
+        values[piece[1]] = piece[2].strip()
         at = piece.end()
-    return name.strip(), values
+    return list(values.items())
+
+
+def expand(text: str) -> list[str]:
+    """The names that `name[key=a|b, …]` stands for: one for each choice of values, in order.
+
+    Raises:
+        ValueError: brackets that cannot be read; see `parse`.
+
+    Example:
+        >>> expand("rosenbrock[n=2|10]")
+        ['rosenbrock[n=2]', 'rosenbrock[n=10]']
+        >>> expand("sphere")
+        ['sphere']
+    """
+    if "|" not in text.partition("[")[2]:
+        return [text]
+    name, _, inside = text.strip().partition("[")
+    pieces = _pieces(text, inside)
+    choices = [[f"{key}={value}" for value in _choices(value)] for key, value in pieces]
+    return [f"{name}[{', '.join(chosen)}]" for chosen in itertools.product(*choices)]
+
+
+def _choices(value: str) -> list[str]:
+    """The values between `|`, where these stand outside of quotes and brackets."""
+    found = re.findall(r"""(?:'[^']*'|"[^"]*"|\([^()]*\)|\[[^\[\]]*\]|[^|'"()\[\]])+""", value)
+    return [word.strip() for word in found]
 
 
 def _value(text: str, key: str, value: str) -> Any:

@@ -30,7 +30,8 @@ def test_compare_prints_a_table_a_verdict_and_the_code(tmp_path, capsys):
     assert text.splitlines()[0] == "ravine compare sphere"
     assert "Take " in text
     assert "import ravine as rv" in text
-    assert sorted(os.listdir(tmp_path / "out")) == ["curves.csv", "report.html", "result.json", "summary.md"]
+    data = ["config.json", "curves.csv", "report.html", "result.json", "summary.md"]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*data, "loss.svg", "step_size.svg"])
 
 
 def test_json_on_standard_output_and_nothing_else(tmp_path, capsys):

@@ -37,7 +37,9 @@ def pytest_fail(name):
 
 def test_save_writes_all_files_and_leaves_nothing_else(three, tmp_path):
     page = three.save(tmp_path / "out")
-    assert sorted(os.listdir(tmp_path / "out")) == ["curves.csv", "report.html", "result.json", "summary.md"]
+    data = ["config.json", "curves.csv", "report.html", "result.json", "summary.md"]
+    plots = ["loss.svg", "step_size.svg", "validation_accuracy.svg"]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*data, *plots])
     assert page.read_text("utf-8").startswith("<!doctype html>")
 
 
@@ -48,7 +50,7 @@ def test_exports_are_the_same_from_the_object(three):
 
 
 def test_a_report_that_cannot_be_made_leaves_no_folder(three, tmp_path, monkeypatch):
-    monkeypatch.setattr("ravine.compare.report.html", lambda c: 1 / 0)
+    monkeypatch.setattr("ravine.compare.report.html", lambda c, x_axis: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         three.save(tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -105,11 +107,11 @@ def test_a_step_size_that_only_passes_through_the_target_is_not_chosen():
         contender = contenders("sgd", "loss")[0]
         race = types.SimpleNamespace(tuning_seeds=(0,))
         losses = np.array([[[2, 0.5, 0.05, 0.04], [2, 0.05, 0.5, 0.4], [2, 3, 4, 5]]])
-        lrs = np.array([0.1, 1.0, 10.0])
+        points, tried = {"lr": np.array([0.1, 1.0, 10.0])}, 3
 
     sweep = Made()
     sweep.choose(0.1)
-    assert sweep.lr == 0.1
-    Made.losses, Made.lrs = Made.losses[:, 1:], Made.lrs[1:]
+    assert sweep.point == {"lr": 0.1}
+    Made.losses, Made.points, Made.tried = Made.losses[:, 1:], {"lr": Made.points["lr"][1:]}, 2
     sweep.choose(0.1)
-    assert sweep.lr == 1.0
+    assert sweep.point == {"lr": 1.0}

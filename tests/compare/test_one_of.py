@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.compare.contenders import contenders, with_step_size
+from ravine.compare.budget import Budget
+from ravine.compare.contenders import contenders, with_values
 from ravine.compare.one_of import OneOf, WholeGradient
 from ravine.compare.race_training import TrainingRace
 from ravine.core.choice import as_method
@@ -37,7 +38,7 @@ def walk(rule, steps=7):
 
 @pytest.mark.parametrize("which", range(len(ELEMENTWISE)), ids=lambda i: type(ELEMENTWISE[i]).__name__)
 def test_a_rule_among_others_moves_as_it_does_alone(which):
-    alone = with_step_size(ELEMENTWISE[which], 0.05)
+    alone = with_values(ELEMENTWISE[which], {"lr": 0.05})
     among = OneOf(0.05, which=jnp.int32(which), rules=ELEMENTWISE)
     np.testing.assert_allclose(walk(among), walk(alone), rtol=1e-12)
 
@@ -71,7 +72,7 @@ def test_rules_of_a_race_share_one_program(monkeypatch):
     race = TrainingRace(problem, (0,), (1,), np.array([0.01, 0.1]), racing)
     counts = []
     for contender in racing:
-        race.run(contender, 1, np.inf, lambda: False)
+        race.run(contender, Budget(1, 1, "1 epoch"), lambda: False)
         counts.append(traces)
     assert counts[0] == counts[1] == counts[2] > 0
 

@@ -210,7 +210,10 @@ def test_a_target_may_be_a_part_of_the_way():
         (lambda: rv.compare("sphere", ["adm"]), r"unknown method 'adm'; did you mean 'adam'\?"),
         (lambda: rv.compare("sphere", ["adam[b3=1]"]), r"adam has no hyperparameter 'b3'; it has lr, b1, b2, eps"),
         (lambda: rv.compare("sphere", ["adam[lr=-1]"]), r"Adam: lr must be greater than 0, got lr=-1"),
-        (lambda: rv.compare("sphere", budget="soon"), r'budget \'soon\' cannot be read; write "20epochs", "1000steps" or "60s"'),
+        (
+            lambda: rv.compare("sphere", budget="soon"),
+            r'budget \'soon\' cannot be read; write "20epochs", "1000steps", "5000gradients" or "60s"',
+        ),
         (lambda: rv.compare("sphere", budget="3epochs"), r"has no data, so no epochs; write steps"),
         (lambda: rv.compare("sphere", budget="1..2s"), r"budget '1..2s' cannot be read"),
         (

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ravine.compare import report
+from ravine.compare import page, report
 from tests.compare.conftest import HOSTILE, big, comparison, curve, entry
 
 default = functools.cache(lambda: report.html(big()))
@@ -104,7 +104,7 @@ def test_hostile_names_are_only_text(hostile):
 
 
 def test_json_cannot_end_its_element():
-    text = report.for_script({"a": "</script><!-- \u2028"})
+    text = page.for_script({"a": "</script><!-- \u2028"})
     assert "<" not in text
     assert json.loads(text) == {"a": "</script><!-- \u2028"}
 

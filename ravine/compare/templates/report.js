@@ -1,10 +1,6 @@
-"use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-  const state = { axis: "iteration", log: true, on: new Set() };
+  const state = { axis: data.x_axis, log: true, on: new Set() };
   const names = { iteration: "iterations", work: data.work_unit, seconds: "seconds" };
-  document.documentElement.classList.add("js");
 
   // ---- numbers -------------------------------------------------------------------------------------------------------
   const raised = (e) => "10" + String(e).replace(/[-\d]/g, (d) => (d === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]));
@@ -84,7 +80,6 @@
   }
 
   // ---- drawing -------------------------------------------------------------------------------------------------------
-  const NS = "http://www.w3.org/2000/svg";
   function draw(parent, tag, attributes, text) {
     const node = document.createElementNS(NS, tag);
     for (const [k, v] of Object.entries(attributes)) node.setAttribute(k, v);
@@ -256,13 +251,6 @@
   });
 
   // ---- taking things away --------------------------------------------------------------------------------------------
-  function save(name, text, type) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
   const quoted = (v) => (/[",\n\r]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v);
   function csv() {
     const measures = Object.keys(data.entries[0]?.curves[0]?.validation ?? {});
@@ -272,30 +260,11 @@
     });
     return lines.join("\n") + "\n";
   }
-  const { latex, style, band, ...result } = data;
+  const { latex, style, band, x_axis, ...result } = data;
   const savers = {
     csv: () => save("curves.csv", csv(), "text/csv"),
     json: () => save("result.json", JSON.stringify(result, null, 1), "application/json"),
     tex: () => save("table.tex", latex, "application/x-tex"),
   };
   all("[data-save]").forEach((b) => { b.onclick = savers[b.dataset.save]; });
-  all("[data-svg]").forEach((b) => {
-    b.onclick = () => {
-      const copy = b.parentElement.querySelector("svg").cloneNode(true);
-      all(".off, .cross", copy).forEach((node) => node.remove());
-      const [, , w, h] = copy.getAttribute("viewBox").split(" ");
-      copy.setAttribute("width", w);
-      copy.setAttribute("height", h);
-      const css = document.createElementNS(NS, "style");
-      css.textContent = style;
-      copy.prepend(css);
-      save(`${b.dataset.svg}.svg`, new XMLSerializer().serializeToString(copy), "image/svg+xml");
-    };
-  });
-  all("[data-copy]").forEach((b) => {
-    b.onclick = () => navigator.clipboard?.writeText(document.getElementById(b.dataset.copy).textContent).then(() => {
-      b.textContent = "copied";
-      setTimeout(() => { b.textContent = "copy"; }, 1500);
-    });
-  });
 })();

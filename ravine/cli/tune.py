@@ -1,0 +1,100 @@
+"""`ravine tune`."""
+
+from __future__ import annotations
+
+import json as json_text
+import pathlib
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def tune(
+    problem: str,
+    *,
+    methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
+    trials: int = 50,
+    budget: str | None = None,
+    seeds: int = 3,
+    target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
+    space: pathlib.Path | None = None,
+    x0: str | None = None,
+    out: Annotated[pathlib.Path, Parameter(name=["--out", "-o"])] = pathlib.Path("tuned.toml"),
+    x64: bool = False,
+    config: pathlib.Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+) -> int:
+    """Look for the best hyperparameters of methods on a problem, and write them down.
+
+    A sweep of step sizes, then points of a Halton sequence in the space of all hyperparameters around the best one. Writes a file
+    that `ravine compare --config FILE` races with.
+
+    Parameters
+    ----------
+    problem
+        As in `ravine compare`.
+    methods
+        Names or families; all that fit if not given.
+    trials
+        Points that are tried for each method.
+    budget
+        The same for each method and trial: 20epochs, 1000steps, 5000grads.
+    seeds
+        Starts and orders of batches on which what was chosen is scored.
+    target
+        The value that counts as solved, or 1% of the way.
+    space
+        A TOML file of search spaces: tables such as [ravine.space.adam]; the ranges that the methods declare if not given.
+    x0
+        The start, numbers with commas between.
+    out
+        The file to write.
+    x64
+        Compute in float64.
+    config
+        A TOML file with these flags by name in a table [ravine.tune].
+    json
+        Print the whole result as JSON and nothing else.
+    quiet
+        Print what was found only.
+    """
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr if json else sys.stdout, flush=True)
+
+    del config
+    from ravine.cli.compare import check_folder, command, listed, numbers
+
+    check_folder(out.parent)
+    say(f"ravine tune {problem}")
+    import jax
+
+    from ravine.cli import use_compilation_cache
+    from ravine.compare.comparison import write_whole
+    from ravine.compare.tune import tune as search
+
+    use_compilation_cache()
+    if x64:
+        jax.config.update("jax_enable_x64", True)
+    given = {"budget": budget, "seeds": seeds, "target": target, "x0": numbers(x0), "tell": say, "command": command()}
+    found = search(problem, listed(methods), trials=trials, space=space, **given)
+    rows = {"problem": problem, "methods": found.settings, "seeds": seeds}
+    rows |= {} if budget is None else {"budget": budget}
+    rows |= {} if target is None else {"target": target}
+    text = "".join(f"{name} = {json_text.dumps(value)}\n" for name, value in rows.items())
+    write_whole(out, f"# Found by: {command()}\n[ravine.compare]\n{text}")
+    if json:
+        print(found.to_json())
+        return 130 if found.interrupted else 0
+    print()
+    print(found.table())
+    for warning in found.warnings:
+        print(f"note: {warning}")
+    print()
+    for setting in found.settings:
+        print(f"  {setting}")
+    print(f"\nwritten to {out}: ravine compare --config {out}")
+    return 130 if found.interrupted else 0
