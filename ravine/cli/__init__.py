@@ -37,7 +37,7 @@ COMMANDS = {
     "compare": ("compare:compare", "Race methods on one problem and say which one to take."),
     "reproduce": ("reproduce:reproduce", "Run a published experiment again: ProxProp on CIFAR-10."),
     "lab": ("lab:lab", "Play with update rules in the browser."),
-    "list": ("listing:show", "List the methods or the built-in problems."),
+    "list": ("listing:show", "List the methods, the built-in problems, or the trackers that a run can be logged to."),
     "env": ("listing:env", "Print versions and the device, for bug reports."),
 }
 
