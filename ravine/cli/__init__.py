@@ -39,7 +39,7 @@ COMMANDS = {
     "report": ("report:report", "Make the report of saved races again, several of them as one."),
     "reproduce": ("reproduce:reproduce", "Run a published experiment again: ProxProp on CIFAR-10."),
     "lab": ("lab:lab", "Play with update rules in the browser."),
-    "list": ("listing:show", "List the methods or the built-in problems."),
+    "list": ("listing:show", "List the methods, the built-in problems, or the trackers that a run can be logged to."),
     "env": ("listing:env", "Print versions and the device, for bug reports."),
 }
 

@@ -9,24 +9,26 @@ from cyclopts import Parameter
 
 
 def show(
-    what: Literal["methods", "problems"] = "methods",
+    what: Literal["methods", "problems", "trackers"] = "methods",
     /,
     *,
     verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False,
 ) -> int:
-    """List the methods or the built-in problems.
+    """List the methods, the built-in problems, or the trackers that a run can be logged to.
 
     Parameters
     ----------
     what
-        "methods" or "problems".
+        "methods", "problems" or "trackers".
     verbose
-        With hyperparameters, their defaults and the ranges worth trying.
+        Methods with hyperparameters, their defaults and the ranges worth trying.
     """
     if what == "methods":
         _methods(verbose)
-    else:
+    elif what == "problems":
         _problems()
+    else:
+        _trackers()
     return 0
 
 
@@ -51,6 +53,22 @@ def _problems() -> None:
     for name in registry.names():
         values = ", ".join(f"{k}={v}" for k, v in registry.parameters(name).items())
         print(f"  {name + (f'[{values}]' if values else ''):<56}  {registry.summary(name)}")
+
+
+def _trackers() -> None:
+    from ravine.trackers.front import KINDS, is_installed, others
+
+    for name, kind in KINDS.items():
+        if kind.package is None:
+            needs = "needs no package"
+        elif is_installed(kind.package):
+            needs = f"{kind.package} is installed"
+        else:
+            needs = f"pip install {kind.package}"
+        print(f"  {f'{name}:{kind.after}':<26}{kind.doc:<52}{needs}")
+    for name, entry in others().items():
+        origin = f"{entry.dist.name} is installed" if entry.dist is not None else ""
+        print(f"  {f'{name}:…':<26}{entry.value:<52}{origin}")
 
 
 def env() -> int:

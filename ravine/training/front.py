@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -27,8 +28,10 @@ from ravine.core.run import as_key
 from ravine.core.status import Status
 from ravine.core.stop import MaxSteps, Stop, View, criterion
 from ravine.core.tracing import on_host_only
+from ravine.trackers.front import open_tracker
 from ravine.training.batches import NEVER, Held, Streamed, examples, is_tree_of_arrays, is_whole, require_form
 from ravine.training.evaluate import Evaluation, together
+from ravine.training.log import RunLog
 from ravine.training.model import Assembled, check_loss, of_arrays, parameters
 from ravine.training.progress import Progress
 
@@ -53,6 +56,7 @@ def train(
     callback: Callable[[dict[str, Any]], Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     ragged: str = "drop",
+    log: Any = None,
 ) -> Result:
     """Trains `params` on minibatches of `data`, many steps in one compiled call.
 
@@ -80,6 +84,10 @@ def train(
             on from it, to the same bits as without the break.
         ragged: what becomes of the examples that do not fill a last batch: "drop" (others in each epoch, since each is shuffled
             anew) or "keep" (a smaller last batch, at the price of a second compilation).
+        log: where the numbers go: "jsonl:run.jsonl", "tensorboard:runs/a", "wandb:project", "trackio:project",
+            "mlflow:experiment", an object with the methods start, log, artifact and finish, or a list of these. After each epoch,
+            and every 2 s within one, it is told `train/loss`, `eval/loss` and `eval/<metric>`, `lr` where the rule has one, and
+            the `step_time` in seconds; the step is the iteration. A tracker that fails on the way is dropped with a warning.
 
     Returns:
         A `Result`. `x` are the parameters after the last step, `fun` the mean minibatch loss of the last epoch; `status` is
@@ -89,8 +97,10 @@ def train(
 
     Raises:
         ValueError: no or inconsistent examples, a batch larger than the data, batches or validation data of another form, a loss
-            that is not scalar, a schedule that is no step size at the first or the last step, neither epochs nor steps.
-        TypeError: parameters that are not floating point; a call inside `jit`, `vmap` or `grad`.
+            that is not scalar, a schedule that is no step size at the first or the last step, neither epochs nor steps, a tracker
+            that there is not.
+        TypeError: parameters that are not floating point; a tracker that lacks a method; a call inside `jit`, `vmap` or `grad`.
+        ImportError: the package of a tracker is missing; the message says what to install.
 
     Source:
         Minibatches without replacement: L. Bottou, "Curiously fast convergence of some stochastic gradient descent
@@ -122,13 +132,15 @@ def train(
         whole = packed if layout is None else unpacked(layout, packed)
         return whole if constants is None else Assembled(fun, *constants).join(whole)
 
-    key = as_key(0 if key is None else key)
+    seed = 0 if key is None else key
+    key = as_key(seed)
     if stop is not None and (unseen := criterion(stop).requirements() & {"optimality", "step"}):
         raise ValueError(f"no {' or '.join(sorted(unseen))} is measured in training: stop by Target, SmallDecrease or MaxSeconds")
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of the row of an epoch, got {callback!r}")
     _at_least_one("epochs", epochs)
     _at_least_one("steps", steps)
+    tracker = None if log is None else open_tracker(log)
     feed: Held | Streamed
     if is_tree_of_arrays(data):
         if epochs is None and steps is None:
@@ -170,13 +182,21 @@ def train(
     packed = params if layout is None else layout.pack(params)
     known = total if steps is not None or isinstance(feed, Held) else None
     shown = Progress(progress, epochs, known, feed.size)
-    run = _Run(chosen, feed, total, stop, evaluate, validation, callback, checkpoint, shown)
+    told = None
+    if tracker is not None:
+        told = RunLog(tracker, chosen, _config(batch_size=feed.size, epochs=epochs, steps=steps, seed=seed))
+    run = _Run(chosen, feed, total, stop, evaluate, validation, callback, checkpoint, shown, told)
     return run(packed, key, unpack, method)
 
 
 def _at_least_one(name: str, value: Any) -> None:
     if value is not None and not (is_whole(value) and value >= 1):
         raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+
+
+def _config(**settings: Any) -> dict[str, int]:
+    """The settings that are whole numbers: a key of JAX's is none, nor is what was not given."""
+    return {name: int(value) for name, value in settings.items() if is_whole(value)}
 
 
 class _Run:
@@ -193,10 +213,11 @@ class _Run:
         callback: Callable[[dict[str, Any]], Any] | None,
         checkpoint: Any,
         progress: Progress,
+        log: RunLog | None = None,
     ):
         self.method, self.feed, self.total, self.stop = method, feed, total, stop
         self.evaluate, self.validation, self.callback = evaluate, validation, callback
-        self.checkpoint, self.progress = checkpoint, progress
+        self.checkpoint, self.progress, self.log = checkpoint, progress, log
         self.losses: list[np.ndarray] = []
         self.seen = 0
         self.rows: list[dict[str, float]] = []
@@ -208,11 +229,17 @@ class _Run:
         limit = MaxSteps(self.total)
         self.began = self.written = time.perf_counter()
         restored = self.checkpoint is not None and os.path.exists(self.checkpoint)
-        carry: Any = self._restore(packed, key, limit) if restored else None
-        boundaries = self._boundaries(packed, key, limit, carry)
+        carry, ended = None, "FAILED"  # type: Any, str
         try:
-            with Clock() as clock:
+            if restored:
+                carry = self._restore(packed, key, limit)
+            if self.log is not None:
+                self.log.start(self.seen)
+            # Closed, so that Ctrl-C is the user's again even while a traceback of their callback holds the run.
+            with closing(self._boundaries(packed, key, limit, carry)) as boundaries, Clock() as clock:
                 for carry in boundaries:
+                    if self.log is not None:
+                        self.log.arrives(int(carry.nit) - self.seen)
                     self._take(carry)
                     self._epochs_ended(carry)
                     if self.verdict and not int(carry.status):
@@ -222,8 +249,14 @@ class _Run:
                 jax.block_until_ready(carry)
                 if self.checkpoint is not None:
                     self._save(carry)
+            ended = Status(int(carry.status)).name
+        except KeyboardInterrupt:  # the second Ctrl-C; the first is a status
+            ended = Status.INTERRUPTED.name
+            raise
         finally:
             self.progress.close()
+            if self.log is not None:
+                self.log.finish(self.losses, {"status": ended, "loss": self._mean_of_last(), "iterations": self.seen})
         x = carry.state.x
         if Status(int(carry.status)) is Status.NONFINITE:
             best = self._last_resort(x, packed)
@@ -259,12 +292,12 @@ class _Run:
             seconds=clock.seconds,
         )
 
-    def _boundaries(self, packed: Any, key: Any, limit: Stop, carry: Any) -> Iterator[driver.Carry]:
+    def _boundaries(self, packed: Any, key: Any, limit: Stop, carry: Any) -> Generator[driver.Carry, None, None]:
         if self.verdict:  # what was restored had met the user's criterion already
-            return iter(())
+            return
         clocked = self.stop is not None and "seconds" in self.stop.requirements()
         how: dict[str, Any] = {"key": key, "history": ("f",), "best": False, "carry": carry, "clocked": clocked}
-        return driver.drive(self.method, self._feed, packed, limit, prepare=self.feed.prepare, **how)
+        yield from driver.drive(self.method, self._feed, packed, limit, prepare=self.feed.prepare, **how)
 
     def _feed(self, k: int) -> tuple[Any, int]:
         """The batches from step k on, none once all steps are done (a restored run may have done them)."""
@@ -311,6 +344,8 @@ class _Run:
                     # A copy, because the next steps overwrite x; after the last one there are none.
                     self.best = BestPoint(jax.tree.map(jnp.copy, carry.state.x) if end < self.total else carry.state.x, score, end)
             self.rows.append(row)
+            if self.log is not None:
+                self.log.epoch(row)
             if self.callback is not None and self.callback(dict(row)):
                 self.verdict, self.remark = Status.INTERRUPTED, "The callback asked to stop."
         if self.stop is not None and not self.verdict:
@@ -322,6 +357,8 @@ class _Run:
         if self.checkpoint is not None and ends and due:
             self._save(carry)
             self.written = time.perf_counter()
+        if self.log is not None:
+            self.log.leaves(self.losses, self.seen)
 
     def _new_ends(self) -> list[tuple[int, int, int]]:
         """Epochs that have ended and have no row yet: (number from 1, first iteration, last iteration + 1)."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -210,6 +211,21 @@ def test_list_methods_and_problems(capsys):
     assert "decay β₁" in capsys.readouterr().out
     assert run(["list", "problems"]) == 0
     assert "digits_mlp" in capsys.readouterr().out
+
+
+def test_list_trackers_says_what_each_needs(capsys, monkeypatch):
+    entry = types.SimpleNamespace(name="own", value="package:make", dist=types.SimpleNamespace(name="package"))
+    monkeypatch.setattr("ravine.trackers.front.entry_points", lambda group: [entry])
+    monkeypatch.setitem(sys.modules, "wandb", types.ModuleType("wandb"))
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert run(["list", "trackers"]) == 0
+    jsonl, _, wandb, _, mlflow, own = capsys.readouterr().out.splitlines()
+    assert jsonl.split()[0] == "jsonl:FILE"
+    assert jsonl.endswith("needs no package")
+    assert wandb.split()[0] == "wandb:PROJECT"
+    assert wandb.endswith("wandb is installed")
+    assert mlflow.endswith("pip install mlflow")
+    assert own.split() == ["own:…", "package:make", "package", "is", "installed"]
 
 
 def test_env_names_versions_and_no_host(capsys):

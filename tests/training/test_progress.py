@@ -61,6 +61,13 @@ def test_an_error_leaves_no_live_line_behind(start, line, terminal):
     assert "\x1b[?25h" in before  # the cursor is back
 
 
+def test_a_checkpoint_that_is_refused_leaves_no_live_line_behind(loss, start, line, terminal, tmp_path):
+    (tmp_path / "run.npz").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        rv.train(loss, start, line, "adam", epochs=2, checkpoint=tmp_path / "run.npz")
+    assert "\x1b[?25h" in terminal.getvalue()
+
+
 def test_the_rate_counts_what_this_run_did(terminal, monkeypatch):
     clock = iter([0.0, 2.0])
     monkeypatch.setattr("ravine.training.progress.time.perf_counter", lambda: next(clock))

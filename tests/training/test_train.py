@@ -1,6 +1,7 @@
 """`train` against loops written by hand, and all that its result says."""
 
 import math
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -244,3 +245,14 @@ def test_a_run_of_another_length_compiles_nothing_at_all(loss, start, line):
     for steps in (1, 7, 30, 401):
         rv.train(fresh, start, line, rv.Adam(0.1), batch_size=16, steps=steps)
     assert len(compiled) == seen
+
+
+def test_after_an_error_in_a_callback_ctrl_c_is_the_user_s_again(loss, start, line):
+    def callback(row):
+        raise RuntimeError("mine")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="mine") as caught:  # whose traceback holds the run
+        rv.train(loss, start, line, "adam", batch_size=16, epochs=9, callback=callback)
+    assert caught.traceback
+    assert signal.getsignal(signal.SIGINT) is before
