@@ -102,6 +102,8 @@ def compare(
     from ravine.compare.front import compare as race
     from ravine.compare.several import compare_suite
     from ravine.compare.suite import Suite, file_name
+    from ravine.compare.tracking import log_comparison
+    from ravine.trackers.front import open_tracker
 
     use_compilation_cache()
     if x64:
@@ -122,6 +124,10 @@ def compare(
         "command": command(),
     }
     names = listed(methods)
+    try:
+        tracker = open_tracker(log) if log else None  # before the race, so that a wrong name is told now
+    except ImportError as error:
+        raise ValueError(str(error)) from None
     if len(each) > 1:
         outcome: Any = compare_suite(each, names, **given)
     else:
@@ -130,11 +136,9 @@ def compare(
     kept = "problems" if several else file_name(outcome.problem)
     folder = out or pathlib.Path(f"compare-{kept}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder, AXES[x_axis])
-    if log:
-        from ravine.compare.tracking import log_comparison
-
-        for comparison in outcome.comparisons if several else (outcome,):
-            log_comparison(comparison, log)
+    for comparison in outcome.comparisons if several else (outcome,):
+        if tracker is not None:
+            log_comparison(comparison, tracker)
     if json:
         print(outcome.to_json())
     else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import jax
@@ -278,7 +278,7 @@ def drive(
     every: int | None = None,
     clocked: bool = False,
     prepare: Callable[[int], None] | None = None,
-) -> Iterator[Carry]:
+) -> Generator[Carry, None, None]:
     """Yields the carry at each boundary to the host, until the run ends.
 
     What is yielded is overwritten by the next chunk: take out what you need before you go on. The first Ctrl-C ends the run at the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -146,8 +147,9 @@ def _driven(
     rows: list[dict[str, Any]] = []
     carry, told, ended_by_callback = None, 0, False
     before = resume.carry if resume is not None else None
-    with Clock() as clock:
-        boundaries = driver.drive(method, problem, x0, stop, key=key, history=history, carry=before, every=1 if callback else None)
+    run = driver.drive(method, problem, x0, stop, key=key, history=history, carry=before, every=1 if callback else None)
+    # Closed, so that Ctrl-C is the user's again even while a traceback of their callback holds the run.
+    with Clock() as clock, closing(run) as boundaries:
         for carry in boundaries:
             if history:
                 rows.append(_take(carry, bool(rows)))

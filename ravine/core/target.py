@@ -60,14 +60,18 @@ def expand(text: str) -> list[str]:
         return [text]
     name, _, inside = text.strip().partition("[")
     pieces = _pieces(text, inside)
-    choices = [[f"{key}={value}" for value in _choices(value)] for key, value in pieces]
+    choices = [[f"{key}={value}" for value in _choices(text, value)] for key, value in pieces]
     return [f"{name}[{', '.join(chosen)}]" for chosen in itertools.product(*choices)]
 
 
-def _choices(value: str) -> list[str]:
+def _choices(text: str, value: str) -> list[str]:
     """The values between `|`, where these stand outside of quotes and brackets."""
-    found = re.findall(r"""(?:'[^']*'|"[^"]*"|\([^()]*\)|\[[^\[\]]*\]|[^|'"()\[\]])+""", value)
-    return [word.strip() for word in found]
+    covered = re.sub(r"""'[^']*'|"[^"]*"|\([^()]*\)|\[[^\[\]]*\]""", lambda m: "_" * len(m[0]), value)
+    cuts = [-1, *(i for i, letter in enumerate(covered) if letter == "|"), len(value)]
+    words = [value[a + 1 : b].strip() for a, b in itertools.pairwise(cuts)]
+    if not all(words):
+        raise ValueError(f"{text!r}: a value is missing beside |")
+    return words
 
 
 def _value(text: str, key: str, value: str) -> Any:

@@ -267,3 +267,78 @@ def test_control_c_ends_cleanly(tmp_path):
     assert "Traceback" not in err
     assert not (tmp_path / "out").exists() or "report.html" in os.listdir(tmp_path / "out")
     assert "interrupted" in (out + err).lower()
+
+
+def test_several_problems_end_with_one_table(tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["sphere[n=2|3]", "beale", "-m", "bfgs", "lbfgs", "--budget", "200steps", "--x-axis", "time", "-o", str(out)]
+    assert run(["compare", *arguments]) == 0
+    text = capsys.readouterr().out
+    assert "problem 3 of 3: beale" in text
+    assert "sphere[n=2]" in text
+    assert "Take " in text.splitlines()[-3]
+    assert {"beale", "sphere-n-2", "sphere-n-3", "profile.csv"} <= set(os.listdir(out))
+    assert '"x_axis":"seconds"' in (out / "beale" / "report.html").read_text("utf-8")
+    assert run(["report", str(out / "beale"), str(out / "sphere-n-2"), "--format", "md"]) == 0
+    assert capsys.readouterr().out.startswith("## ravine compare: 2 problems")
+
+
+def test_a_report_is_made_again_and_printed_in_every_form(tmp_path, capsys):
+    assert run(["compare", "sphere", *QUICK, "-t", "1e-3", "-q", "-o", str(tmp_path / "a")]) == 0
+    (tmp_path / "a" / "report.html").unlink()
+    capsys.readouterr()
+    assert run(["report", str(tmp_path / "a")]) == 0
+    assert (tmp_path / "a" / "report.html").exists()
+    starts = {"md": "## ravine", "csv": "method,seed", "tex": "% needs", "html": "<!doctype", "json": "{", "text": "#"}
+    capsys.readouterr()
+    for form, start in starts.items():
+        assert run(["report", str(tmp_path / "a"), "--format", form]) == 0
+        assert capsys.readouterr().out.startswith(start), form
+    assert run(["report", str(tmp_path / "a"), str(tmp_path / "a")]) == 2
+    assert "say where to write to, --out DIR" in capsys.readouterr().err
+    assert run(["report", str(tmp_path / "b"), "-f", "md"]) == 2
+    assert "there is no" in capsys.readouterr().err
+
+
+def test_a_race_is_gone_on_with_from_its_folder(tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert run(["compare", "sphere", *QUICK, "-t", "1e-3", "-o", out]) == 0
+    capsys.readouterr()
+    assert run(["compare", "sphere", *QUICK, "-m", "nesterov", "-t", "1e-3", "-o", out, "--resume", "--jobs", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "racing 1 method" in text
+    assert {e["name"] for e in json.loads((tmp_path / "out" / "result.json").read_text())["entries"]} == {
+        "sgd",
+        "momentum",
+        "nesterov",
+    }
+    assert run(["compare", "sphere", *QUICK, "--resume"]) == 2
+    assert "name it with --out DIR" in capsys.readouterr().err
+    assert run(["compare", "sphere", "beale", *QUICK, "--resume", "-o", out]) == 2
+
+
+def test_curves_go_to_a_tracker_whose_name_is_checked_before_the_race(tmp_path, capsys):
+    file = tmp_path / "race.jsonl"
+    assert run(["compare", "sphere", *QUICK, "-q", "-t", "1e-3", "-o", str(tmp_path / "o"), "--log", f"jsonl:{file}"]) == 0
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {e["run"] for e in events} == {"sphere/sgd/seed0", "sphere/momentum/seed0"}
+    capsys.readouterr()
+    assert run(["compare", "sphere", *QUICK, "--log", "jsnol:x"]) == 2
+    captured = capsys.readouterr()
+    assert "did you mean 'jsonl'" in captured.err
+    assert "racing" not in captured.out
+
+
+def test_tune_writes_a_file_that_compare_races_with(tmp_path, capsys):
+    file = tmp_path / "tuned.toml"
+    assert run(["tune", "sphere", "-m", "momentum", "--budget", "20steps", "--trials", "8", "-o", str(file)]) == 0
+    assert f"ravine compare --config {file}" in capsys.readouterr().out
+    assert run(["compare", "--config", str(file), "-t", "1e3", "-q", "-o", str(tmp_path / "o")]) == 0
+    (entry,) = json.loads((tmp_path / "o" / "result.json").read_text())["entries"]
+    assert entry["name"] == "momentum"
+    assert entry["step_size"] is None
+
+
+def test_a_config_that_is_not_there_is_named(capsys):
+    assert run(["compare", "--config", "nowhere.toml"]) == 2
+    assert capsys.readouterr().err == "ravine: --config nowhere.toml cannot be read: No such file or directory\n"

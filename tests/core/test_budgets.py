@@ -127,3 +127,14 @@ def test_a_few_quick_steps_among_slow_ones_do_not_break_a_budget_of_seconds(monk
         r = rv.minimize(valley, START, method=rv.GradientDescent(2e-6), stop=rv.MaxSeconds(25.0) | rv.MaxSteps(10**6))
         assert r.status is rv.Status.MAX_SECONDS
         assert 25 <= clock[0] - began < 28
+
+
+def test_after_an_error_in_a_callback_ctrl_c_is_the_user_s_again():
+    def callback(result):
+        raise RuntimeError("mine")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="mine") as caught:  # whose traceback holds the run
+        rv.minimize(lambda x: jnp.sum(x**2), jnp.ones(2), method="bfgs", callback=callback)
+    assert caught.traceback
+    assert signal.getsignal(signal.SIGINT) is before

@@ -1,0 +1,215 @@
+"""Races on several problems, and races that are read back."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+
+import ravine as rv
+from ravine.compare.saved import merged, read, together
+from ravine.compare.suite import LIMIT, Suite, file_name, score
+from tests.compare.conftest import HOSTILE, comparison, curve, entry
+from tests.compare.test_report import Page
+
+
+def problem(name, **steps):
+    """A comparison in which each method reaches the target after so many evaluations, or never."""
+    entries = [entry(m, [curve([2.0] * n + [0.01] if n else [2.0, 1.0])]) for m, n in steps.items()]
+    return comparison(entries, problem=name)
+
+
+@pytest.fixture
+def suite():
+    return Suite((problem("a", adam=2, bfgs=1, lion=0), problem("b", adam=1, bfgs=3, lion=0), problem("c", adam=8, bfgs=2, lion=4)))
+
+
+def test_ratios_profiles_and_scores_by_hand(suite):
+    standings = {s.name: s for s in suite.standings()}
+    np.testing.assert_allclose(standings["adam"].ratios, [2, 1, 4])
+    np.testing.assert_allclose(standings["bfgs"].ratios, [1, 3, 1])
+    np.testing.assert_allclose(standings["lion"].ratios, [np.inf, np.inf, 2])
+    # The area under the profile between 1 and 4, divided by 3: bfgs has 2/3 from 1 to 3, and 3/3 from there.
+    assert standings["bfgs"].score == pytest.approx((2 / 3 * 2 + 1) / 3)
+    assert standings["adam"].score == pytest.approx((1 / 3 * 1 + 2 / 3 * 2) / 3)
+    assert standings["lion"].score == pytest.approx((1 / 3 * 2) / 3)
+    ratios, parts = standings["adam"].profile()
+    assert ratios.tolist() == [1, 2, 4]
+    np.testing.assert_allclose(parts, [1 / 3, 2 / 3, 1])
+    assert [s.name for s in suite.standings()] == ["bfgs", "adam", "lion"]
+    assert (standings["bfgs"].solved, standings["bfgs"].best, standings["lion"].solved) == (3, 2, 1)
+
+
+def test_the_score_is_the_area_under_the_profile():
+    ratios = np.random.default_rng(0).uniform(1, 8, 50)
+    taus = np.linspace(1, LIMIT, 100_001)
+    profile = (ratios[:, None] <= taus).mean(0)
+    assert score(ratios) == pytest.approx(np.trapezoid(profile, taus) / (LIMIT - 1), rel=1e-4)
+
+
+def test_the_speed_up_is_a_geometric_mean_over_problems_that_both_solved(suite):
+    standings = {s.name: s for s in suite.standings()}
+    assert suite.reference == "adam"
+    assert standings["adam"].speed_up is None
+    assert standings["bfgs"].speed_up == pytest.approx((2 * (1 / 3) * 4) ** (1 / 3))
+    assert standings["lion"].speed_up == pytest.approx(2.0)
+
+
+def test_the_verdict_and_the_warnings(suite):
+    assert suite.verdict.startswith("Take bfgs: it solved 3 of 3 problems and was the quickest on 2, score 0.78; next is adam")
+    assert "With 3 problems a profile says little" in suite.warnings[0]
+    nobody = Suite((problem("a", adam=0), problem("b", adam=0)))
+    assert nobody.verdict.startswith("No method reached the target of any of the 2 problems")
+    assert any("Solved by nobody: a, b." in w for w in nobody.warnings)
+    aimless = Suite((dataclasses.replace(problem("a", adam=1), target=None),))
+    assert aimless.standings() == ()
+    assert aimless.verdict.startswith("No problem has a target")
+    assert aimless.table() == aimless.verdict
+    apart = Suite((problem("a", adam=1, lion=2), problem("b", adam=1)))
+    assert any("Did not race on all problems, which counts as not solved: lion." in w for w in apart.warnings)
+
+
+def test_who_ends_above_the_target_has_not_solved_the_problem():
+    through = comparison([entry("lion", [curve([2, 0.05, 0.5])]), entry("adam", [curve([2, 1, 0.05])])], problem="a")
+    standings = {s.name: s for s in Suite((through,)).standings()}
+    assert standings["lion"].solved == 0
+    assert standings["adam"].solved == 1
+
+
+def test_a_narrow_table_leaves_problems_out_and_says_so(suite):
+    text = suite.table(width=44)
+    assert max(map(len, text.splitlines()[:5])) <= 44
+    assert "without room here" in text
+    assert "without room" not in suite.table(120)
+
+
+def test_a_suite_is_saved_with_its_problems_and_read_back(suite, tmp_path):
+    page = suite.save(tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b", "c", "profile.csv", "report.html", "result.json", "summary.md"]
+    assert 'href="a/report.html"' in page.read_text("utf-8")
+    again = together([tmp_path / "out"])
+    assert again.to_dict()["rows"] == suite.to_dict()["rows"]
+    parts = together([tmp_path / "out" / name for name in "abc"])
+    assert parts.verdict == suite.verdict
+    assert (tmp_path / "out" / "profile.csv").read_text().splitlines()[0] == "method,axis,ratio,solved"
+    with pytest.raises(ValueError, match="has races on 3 problems; name the folder of one of them"):
+        read(tmp_path / "out")
+
+
+def test_the_page_of_a_suite_is_well_formed_offline_and_safe(suite):
+    hostile = Suite((problem(HOSTILE, adam=1, bfgs=2), *suite.comparisons), command=HOSTILE)
+    page = hostile.to_html()
+    parsed = Page(page)
+    assert parsed.open == []
+    assert "default-src 'none'" in page
+    assert HOSTILE not in page
+    for tag, attributes in parsed.tags:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base")
+        assert "src" not in attributes
+        href = attributes.get("href", "#")
+        assert href.startswith("#") or (href.endswith("/report.html") and ".." not in href and ":" not in href)
+
+
+def test_names_of_folders_are_harmless():
+    assert file_name("../../etc/passwd") == "etc-passwd"
+    assert file_name("rosenbrock[n=2]") == "rosenbrock-n-2"
+    assert file_name("///") == "problem"
+    twice = Suite((problem("a b", adam=1), problem("a.b", adam=1)))
+    assert len(set(twice.folders())) == 2
+
+
+def test_the_same_problem_with_other_values_is_told_apart():
+    suite = rv.compare_suite(["sphere[n=2|3]"], ["bfgs", "gradient_descent"], budget="50steps", trials=6)
+    assert [c.problem for c in suite.comparisons] == ["sphere[n=2]", "sphere[n=3]"]
+    assert {s.solved for s in suite.standings()} == {2}
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rv.compare_suite([]), "no problems to race on"),
+        (lambda: rv.compare_suite(["sphere", "sfere"], ["bfgs"]), "did you mean 'sphere'"),
+        (lambda: rv.compare_suite(["digits_mlp", "sphere"], ["sgd"], budget="3epochs"), "has no data, so no epochs"),
+        (lambda: Suite((problem("a", adam=1),)).standings("minutes"), "axis must be one of iteration, work, seconds"),
+    ],
+)
+def test_a_wrong_call_is_told_before_the_first_race(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_a_comparison_comes_back_as_it_was(tmp_path):
+    race = rv.compare("digits_mlp[width=8]", ["sgd", "lion"], budget="2epochs", seeds=2, trials=3)
+    race.save(tmp_path)
+    again = read(tmp_path)
+    assert again.to_json() == race.to_json()
+    assert again.table() == race.table()
+    assert again.to_html() == race.to_html()
+    assert json.loads((tmp_path / "config.json").read_text())["methods"] == ["sgd", "lion"]
+
+
+def test_a_race_goes_on_where_it_was_stopped(tmp_path):
+    whole = rv.compare("digits_mlp[width=8]", ["sgd", "lion", "adam"], budget="2epochs", seeds=2, trials=3)
+    rv.compare("digits_mlp[width=8]", ["sgd", "lion"], budget="2epochs", seeds=2, trials=3).save(tmp_path)
+    lines = []
+    more = rv.compare(
+        "digits_mlp[width=8]", ["sgd", "lion", "adam"], budget="2epochs", seeds=2, trials=3, resume=tmp_path, tell=lines.append
+    )
+    assert lines[0].startswith("racing 1 method")
+    finals = ({e.name: [c.loss.tolist() for c in e.curves] for e in race.entries} for race in (whole, more))
+    assert next(finals) == next(finals)
+    assert any(w.startswith("Of an earlier run, and timed then: ") for w in more.warnings)
+    more.save(tmp_path)
+    same = rv.compare("digits_mlp[width=8]", ["sgd", "lion", "adam"], budget="2epochs", seeds=2, trials=3, resume=tmp_path)
+    assert [e.name for e in same.entries] == [e.name for e in more.entries]
+
+
+def test_what_was_cut_short_runs_again(tmp_path, monkeypatch):
+    race = rv.compare("sphere", ["bfgs", "lbfgs"], budget="20steps")
+    cut = dataclasses.replace(race, entries=tuple(dataclasses.replace(e, cut=e.name == "bfgs") for e in race.entries))
+    cut.save(tmp_path)
+    lines = []
+    rv.compare("sphere", ["bfgs", "lbfgs"], budget="20steps", resume=tmp_path, tell=lines.append)
+    assert any("BFGS(): final" in line for line in lines)
+    assert not any("LBFGS()" in line for line in lines)
+
+
+def test_another_race_is_not_gone_on_with(tmp_path):
+    rv.compare("sphere", ["bfgs"], budget="20steps").save(tmp_path)
+    with pytest.raises(ValueError, match="was another race: budget was '20 iterations' there, and is '30 iterations' now"):
+        rv.compare("sphere", ["bfgs"], budget="30steps", resume=tmp_path)
+    with pytest.raises(ValueError, match="a target of 1% depends on all methods"):
+        rv.compare("sphere", ["bfgs"], budget="20steps", target="1%", resume=tmp_path)
+    with pytest.raises(ValueError, match="there is no"):
+        rv.compare("sphere", ["bfgs"], budget="20steps", resume=tmp_path / "nowhere")
+
+
+def test_races_on_one_problem_become_one_ranking(three):
+    other = dataclasses.replace(three, entries=(entry("muon", [curve([2, 0.05], s) for s in (0, 1)]), three.entries[0]))
+    both = merged([three, dataclasses.replace(other, budget="9 epochs", environment={"jax": "1.0"})])
+    assert [e.name for e in both.entries] == ["muon", "adam", "adam (2)", "sgd", "lion"]
+    assert any(w.startswith("Made of 2 races") for w in both.warnings)
+    assert any("Budgets differ: 3 epochs; 9 epochs." in w for w in both.warnings)
+    assert any("Machines or versions differ" in w for w in both.warnings)
+    with pytest.raises(ValueError, match=r"different target have no common ranking: 0.1 and 0.2"):
+        merged([three, dataclasses.replace(three, target=0.2)])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"problems": 3}', '{"problem": "a", "entries": [3]}', "null"])
+def test_a_file_that_is_no_result_is_refused_in_words(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="is no result of `ravine compare`"):
+        read(tmp_path)
+
+
+def test_the_interval_of_an_expected_cost():
+    same = entry("adam", [curve([2, 1, 0.05], s) for s in range(3)])
+    assert same.interval("iteration", 0.1) == (20.0, 20.0)
+    mixed = entry("adam", [curve([2, 0.05], 0), curve([2, 1, 1, 0.05], 1), curve([2, 1, 1, 1], 2)])
+    low, high = mixed.interval("iteration", 0.1)
+    assert low == 10.0
+    assert high == np.inf  # one draw in 27 has no seed that got there
+    assert low < mixed.expected("iteration", 0.1) < high
+    assert entry("adam", [curve([2, 0.05])]).interval("iteration", 0.1) is None
+    assert mixed.interval("iteration", 1e-9) is None
