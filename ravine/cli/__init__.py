@@ -35,6 +35,7 @@ def app(config: str | None = None) -> Any:
 
 COMMANDS = {
     "compare": ("compare:compare", "Race methods on one problem and say which one to take."),
+    "minimize": ("minimize:minimize", "Run one method on one problem and say how it went."),
     "reproduce": ("reproduce:reproduce", "Run a published experiment again: ProxProp on CIFAR-10."),
     "lab": ("lab:lab", "Play with update rules in the browser."),
     "list": ("listing:show", "List the methods or the built-in problems."),
