@@ -12,6 +12,7 @@ import ravine as rv
 from ravine.compare.check import check_problem
 from ravine.compare.contenders import contenders
 from ravine.compare.race_functions import Cost
+from ravine.core.bounds import as_bounds, inside
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
@@ -46,6 +47,9 @@ def solve(problem: Problem, method: str, tol: float | None, steps: int | None, s
     x0 = as_arrays(problem.start(jax.random.key(0)))
     Layout.leafwise(x0, "x0" if problem.init is None else "init(key)")  # refuses what are no parameters
     chosen = _method(method, "batch" if problem.kind == "loss" else problem.kind)
+    box = as_bounds(problem.bounds, x0)
+    if box is not None and problem.residual is None:  # a fit refuses a start outside of them
+        x0 = inside(x0, box)
     check_problem(problem, x0)
     how: dict[str, Any] = {"bounds": problem.bounds, "tol": _tolerance(tol, x0), "stop": stop, "history": RECORDED}
     if problem.residual is not None:
