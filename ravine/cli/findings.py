@@ -138,7 +138,7 @@ def _value(s: Subject) -> list[Finding]:
         squares: Any = oracles(s.problem, LeastSquares, s.layout)
         of = f"{squares.shape(s.x).size:,} residuals of {of}"
     dtype = jnp.dtype(s.layout.dtype).name
-    more = "; --x64 for float64" if dtype == "float32" and not jax.config.read("jax_enable_x64") else ""
+    more = "; --x64 for float64" if dtype == "float32" and jax.dtypes.canonicalize_dtype(np.float64) == np.float32 else ""
     value = float(_of(s.objective, s.x))
     out = [
         Finding(OK, "problem", f"{kinds[s.problem.kind]}: {of}, {dtype}{more}"),

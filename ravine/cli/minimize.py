@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import sys
+import warnings
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -64,7 +66,11 @@ def minimize(
     described = load_problem(problem, start)
     if not json:
         _announce(described)
-    result = solve(described, method, tol, steps, seconds)
+    with warnings.catch_warnings(record=True) as notes:  # shown with a line of this package they would look like faults of it
+        warnings.simplefilter("default")
+        result = solve(described, method, tol, steps, seconds)
+    for note in notes:
+        print(f"note: {note.message}", file=sys.stderr)
     if json:
         print(_json(described.name, result))
     else:

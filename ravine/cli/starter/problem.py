@@ -14,11 +14,11 @@ import ravine as rv
 
 
 def fun(x):
-    """Any function of any arrays to a number, written with jax.numpy: here a long bent valley with its floor at (1, 1)."""
-    return (1 - x[0]) ** 2 + 50 * (x[1] - x[0] ** 2) ** 2
+    """Any function of any arrays to a number, written with jax.numpy: here a long bent valley with its floor at (1, …, 1)."""
+    return jnp.sum((1 - x[:-1]) ** 2 + 50 * (x[1:] - x[:-1] ** 2) ** 2)
 
 
-problem = rv.Problem(name="valley", fun=fun, x0=np.array([-1.0, 1.0]), target=1e-4, doc="A long bent valley.")
+problem = rv.Problem(name="valley", fun=fun, x0=np.zeros(6), target=1e-6, doc="A long bent valley.")
 
 
 def network(width=16):
