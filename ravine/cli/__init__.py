@@ -35,8 +35,11 @@ def app(config: str | None = None) -> Any:
 
 COMMANDS = {
     "compare": ("compare:compare", "Race methods on one problem and say which one to take."),
+    "minimize": ("minimize:minimize", "Run one method on one problem and say how it went."),
     "tune": ("tune:tune", "Look for the best hyperparameters of methods on a problem."),
     "report": ("report:report", "Make the report of saved races again, several of them as one."),
+    "init": ("init:init", "Write a problem and its settings to begin with, which run as they are."),
+    "check": ("check:check", "Look at one problem before anything is minimised: derivatives, scaling, speed."),
     "reproduce": ("reproduce:reproduce", "Run a published experiment again: ProxProp on CIFAR-10."),
     "lab": ("lab:lab", "Play with update rules in the browser."),
     "list": ("listing:show", "List the methods, the built-in problems, or the trackers that a run can be logged to."),

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine.core.plain import plain
 from ravine.core.registry import names
 
 AXES = ("iteration", "work", "seconds")
@@ -464,18 +465,3 @@ def ranked(entries: list[Entry], target: float | None) -> tuple[Entry, ...]:
 def _cell(text: str) -> str:
     """Text as a cell of a CSV file: in quotes where it needs them."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: arrays and tuples are lists, and numbers that are not finite None."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value

@@ -15,7 +15,7 @@ import numpy as np
 
 from ravine.compare.budget import Budget, many, read_budget, with_target
 from ravine.compare.check import check_problem
-from ravine.compare.comparison import Comparison, Entry, plain, ranked
+from ravine.compare.comparison import Comparison, Entry, ranked
 from ravine.compare.contenders import Contender, contenders, grid
 from ravine.compare.load import load_problem
 from ravine.compare.race_functions import FunctionRace
@@ -26,6 +26,7 @@ from ravine.compare.space import in_space, read_space
 from ravine.core.driver import Interrupt
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.keywords import with_cures
+from ravine.core.plain import plain
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any, NamedTuple
 
 import jax
@@ -165,10 +166,97 @@ class Result:
     def summary(self) -> str:
         """One line: method, value, iterations, evaluations, time, and why it stopped."""
         used = type(getattr(self.method, "rule", self.method)).__name__
+        if isinstance(self.code, jax.core.Tracer) or np.ndim(self.code):
+            return f"{used}: {self.message}"
         return (
             f"{used}: f = {np.asarray(self.fun):.6g} after {int(self.nit)} iterations, {self.nfev} values and "
             f"{self.njev} gradients in {self.seconds.total:.3g} s; {self.message}"
         )
+
+    def report(self) -> str:
+        """The whole story as text: problem, method, value, iterations, work, seconds, a small solution, and why it stopped.
+
+        What is not known is left out: the initial value where no history of "f" was recorded, seconds inside `jit`. Of many
+        problems at once it says how many ended with which status, and the spread of values and iterations.
+
+        Example:
+            >>> import jax.numpy as jnp, ravine as rv
+            >>> r = rv.minimize(lambda x: jnp.sum((x - 3.0) ** 2), jnp.zeros(2), method="newton", history="f")
+            >>> print(r.report())  # doctest: +ELLIPSIS
+            Problem
+              parameters      2 in 1 array
+            ...
+            Value
+              initial         18
+              final           0
+              change          -18
+            ...
+            Work
+              values of f     2
+              gradients       2
+              Hessians        2
+            ...
+            Solution
+              x               [3, 3]
+            Termination
+              status          CONVERGED: ...
+        """
+        from ravine.core.report import report  # no run needs it
+
+        return report(self)
+
+    def _repr_html_(self) -> str:
+        from ravine.core.report import as_html
+
+        return as_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the carry and `aux`, as JSON can hold it: arrays as nested lists, numbers that are not finite as None.
+
+        Raises:
+            ValueError: inside `jit`, where there are no numbers yet.
+
+        Example:
+            >>> import jax.numpy as jnp, ravine as rv
+            >>> d = rv.minimize(lambda x: jnp.sum((x - 3.0) ** 2), jnp.zeros(2), method="newton").to_dict()
+            >>> d["status"], d["x"], d["best"]["nit"]
+            ('CONVERGED', [3.0, 3.0], 1)
+        """
+        from ravine.core.plain import as_dict
+
+        return as_dict(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as text.
+
+        Raises:
+            ValueError: inside `jit`.
+        """
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    def plot(self, columns: str | tuple[str, ...] = (), axes: Any = None) -> Any:
+        """Draws what was recorded against the iterations, one column below the other.
+
+        Args:
+            columns: which of `history`; all that hold one number an iteration if not given.
+            axes: matplotlib axes, one for each column; a new figure if None.
+
+        Returns:
+            The axes; `axes[0].figure.savefig("run.svg")` saves the picture.
+
+        Raises:
+            ImportError: matplotlib is missing; the message says how to get it.
+            ValueError: nothing was recorded, no such column, or results of many problems at once.
+
+        Example:
+            >>> import jax.numpy as jnp, ravine as rv
+            >>> r = rv.minimize(lambda x: jnp.sum((x - 3.0) ** 2), jnp.zeros(2), history=("f", "optimality"))
+            >>> [axis.get_ylabel() for axis in r.plot()]
+            ['f', 'optimality']
+        """
+        from ravine.core.plot import plot_history
+
+        return plot_history(self, columns, axes)
 
     def __repr__(self) -> str:
         if isinstance(self.code, jax.core.Tracer):

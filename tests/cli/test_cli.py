@@ -15,16 +15,6 @@ from ravine.cli import run
 QUICK = ["-m", "sgd", "momentum", "--budget", "60steps", "--trials", "3", "--seeds", "1"]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    import jax
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    before = jax.config.jax_compilation_cache_dir
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-
-
 def test_compare_prints_a_table_a_verdict_and_the_code(tmp_path, capsys):
     assert run(["compare", "sphere", *QUICK, "-t", "1e-3", "-o", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
