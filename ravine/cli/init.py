@@ -16,7 +16,7 @@ def init(folder: pathlib.Path = pathlib.Path(), /) -> int:
     folder
         Where problem.py and ravine.toml are to be; made if it is not there. Nothing is overwritten.
     """
-    from ravine.compare.comparison import write_whole
+    from ravine.core.files import write_whole
 
     there = [name for name in STARTER if (folder / name).exists()]
     if there:

@@ -77,7 +77,7 @@ def minimize(
         _show(described, result)
     if plot is not None:
         from ravine.cli.picture import picture
-        from ravine.compare.comparison import write_whole
+        from ravine.core.files import write_whole
 
         write_whole(plot, picture(described.name, result.history))
         if not json:

@@ -73,8 +73,8 @@ def tune(
     import jax
 
     from ravine.cli import use_compilation_cache
-    from ravine.compare.comparison import write_whole
     from ravine.compare.tune import tune as search
+    from ravine.core.files import write_whole
 
     use_compilation_cache()
     if x64:

@@ -6,12 +6,12 @@ import dataclasses
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ravine.core.files import write_whole
 from ravine.core.plain import plain
 from ravine.core.registry import names
 
@@ -434,19 +434,6 @@ class Comparison:
         for name, text in files.items():
             write_whole(target / name, text)
         return target / "report.html"
-
-
-def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a file that is never seen half-written."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise
 
 
 def ranked(entries: list[Entry], target: float | None) -> tuple[Entry, ...]:

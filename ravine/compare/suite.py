@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ravine.compare.comparison import AXES, Comparison, write_whole
+from ravine.compare.comparison import AXES, Comparison
+from ravine.core.files import write_whole
 from ravine.core.plain import plain
 
 LIMIT = 4.0

@@ -47,7 +47,7 @@ def tune(
 
     Example:
         >>> import ravine as rv
-        >>> tuned = rv.tune("rosenbrock", ["momentum"], trials=32, budget="200steps")
+        >>> tuned = rv.tune("beale", ["momentum"], trials=32, budget="200steps")
         >>> sorted(tuned.winner.tuned)
         ['beta', 'lr']
     """

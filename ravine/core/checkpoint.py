@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import tempfile
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from ravine.core.files import whole
 
 FORMAT = 1
 
@@ -28,14 +29,8 @@ def save(path: str | os.PathLike[str], tree: Any, extra: dict[str, Any] | None =
         arrays[f"a{i}"] = array.view(np.uint16) if array.dtype == jnp.bfloat16 else array
     manifest = {"format": FORMAT, "structure": str(jax.tree.structure(tree)), "kinds": kinds, "extra": extra or {}}
     arrays["manifest"] = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(name, target)
-    except BaseException:
-        pathlib.Path(name).unlink(missing_ok=True)
-        raise
+    with whole(target) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: str | os.PathLike[str], like: Any) -> tuple[Any, dict[str, Any]]:

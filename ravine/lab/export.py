@@ -8,6 +8,7 @@ import pathlib
 import re
 from typing import Any
 
+from ravine.core.files import write_whole
 from ravine.core.registry import HOMES
 from ravine.lab import systems
 from ravine.lab.meta import meta
@@ -48,7 +49,7 @@ def export(file: pathlib.Path, scenes: tuple[str, ...] = CLASSICS) -> int:
     record("linear:", {"op": "linear", "n": systems.SIZES[0], "steps": STEPS, "methods": chosen})
     told["linear"] = {**told["linear"], "sizes": systems.SIZES[:1]}
     page = _inlined(json.dumps(recorded, ensure_ascii=False, separators=(",", ":")))
-    file.write_text(page, encoding="utf-8")
+    write_whole(file, page)
     return len(page.encode())
 
 

@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.files import write_whole
 from ravine.core.pairs import PairResidual
 
 
@@ -149,9 +150,7 @@ def write(scene: Scene, path: str | os.PathLike[str]) -> None:
     rows = zip(scene.camera, scene.point, scene.observed.tolist(), strict=True)
     lines += [f"{c} {p} {u!r} {v!r}" for c, p, (u, v) in rows]
     lines += [repr(value) for array in scene.x0 for value in np.asarray(array, float).ravel().tolist()]
-    temporary = pathlib.Path(f"{os.fspath(path)}.{os.getpid()}.part")
-    temporary.write_text("\n".join(lines) + "\n", "ascii")
-    os.replace(temporary, path)
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def synthetic(

@@ -18,15 +18,14 @@ import dataclasses
 import gzip
 import importlib.resources
 import math
-import os
 import pathlib
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from ravine.core.files import write_whole
 from ravine.problems.download import cache_folder, fetch
 
 
@@ -270,20 +269,9 @@ def _unpack(archive: pathlib.Path, folder: str, names: tuple[str, ...]) -> None:
                 content = tar.extractfile(member)
                 assert content is not None  # isreg() said so
                 with content:
-                    _write(target / name, content.read())
+                    write_whole(target / name, content.read())
     except (tarfile.TarError, KeyError, EOFError, gzip.BadGzipFile) as error:
         raise ValueError(f"{archive} is not the archive it should be ({error}); delete it and try again") from error
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _read_cifar(path: pathlib.Path, dtype: type) -> Split:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ravine.compare import svg
+from ravine.core.files import write_whole
 from ravine.reproduce.proxprop import Experiment
 
 PANEL = (400, 300)
@@ -107,8 +108,8 @@ def write(experiment: Experiment) -> str:
     """Writes figure.svg, figure.html and table.md to the experiment's folder; returns the tables."""
     picture, text = figure(experiment), f"{table(experiment)}\n\n{summary(experiment)}"
     stem = pathlib.Path(experiment.folder) / "figure"
-    stem.with_suffix(".svg").write_text(picture, encoding="utf-8")
-    (stem.parent / "table.md").write_text(text + "\n", encoding="utf-8")
+    write_whole(stem.with_suffix(".svg"), picture)
+    write_whole(stem.parent / "table.md", text + "\n")
     page = f"<!doctype html><meta charset=utf-8><title>ProxProp on CIFAR-10</title>{picture}<pre>{escape(text)}</pre>"
-    stem.with_suffix(".html").write_text(page, encoding="utf-8")
+    write_whole(stem.with_suffix(".html"), page)
     return text

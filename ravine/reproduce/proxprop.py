@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ import optax
 
 from ravine.core import checkpoint, driver
 from ravine.core.choice import as_method
+from ravine.core.files import write_whole
 from ravine.core.flat import as_arrays
 from ravine.core.function import Function
 from ravine.core.problem import Training
@@ -221,11 +221,5 @@ class Running:
     def save(self) -> None:
         """Writes the state and the rows."""
         checkpoint.save(self.saved, self.carry, {"rows": self.rows})
-        _write(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
+        write_whole(self.file, json.dumps({"settings": self.settings, "rows": self.rows}, indent=1))
         self.saved_at, self.unsaved = time.monotonic(), False
-
-
-def _write(file: pathlib.Path, text: str) -> None:
-    temporary = file.with_suffix(".new")
-    temporary.write_text(text)
-    os.replace(temporary, file)
