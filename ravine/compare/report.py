@@ -308,11 +308,12 @@ def _tuning(c: Comparison) -> dict[str, Any] | None:
     plot = svg.curves(
         lines,
         x_label="settings tried",
+        log_x=True,
         y_label=f"expected final {c.value_name}",
         target=c.target,
         falling=False,
-        width=620,
-        height=400,
+        width=860,
+        height=340,
     )
     rows = []
     for i, e in tuned:
