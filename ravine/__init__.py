@@ -56,6 +56,7 @@ _NAMES: dict[str, str] = {
     "least_squares": "ravine.fitting.front",
     "least_squares_batch": "ravine.fitting.batch",
     "linear_solve": "ravine.methods.linear.front",
+    "lr_find": "ravine.compare.range_test",
     "minimize": "ravine.api",
     "minimize_batch": "ravine.api",
     "plot_fit": "ravine.fitting.plot",

@@ -11,16 +11,14 @@ import numpy as np
 import ravine as rv
 from ravine.compare.check import check_problem
 from ravine.compare.contenders import contenders
-from ravine.compare.race_functions import Cost
+from ravine.compare.race_functions import objective_of
 from ravine.core.bounds import as_bounds, inside
 from ravine.core.flat import Layout, as_arrays
-from ravine.core.function import Function
 from ravine.core.problem import LeastSquares
 from ravine.core.registry import method_class
 from ravine.core.result import Result
 from ravine.core.run import default_tolerance
 from ravine.core.stop import Stop
-from ravine.fitting.front import as_loss
 from ravine.methods.linear.system import posed
 from ravine.problems.problem import Problem
 
@@ -52,15 +50,10 @@ def solve(problem: Problem, method: str, tol: float | None, steps: int | None, s
         x0 = inside(x0, box)
     check_problem(problem, x0)
     how: dict[str, Any] = {"bounds": problem.bounds, "tol": _tolerance(tol, x0), "stop": stop, "history": RECORDED}
-    if problem.residual is not None:
-        if _fits(chosen):
-            return rv.least_squares(problem.residual, x0, problem.args, chosen, loss=problem.residual_loss, **how)
-        cost = Cost(Function(problem.residual, "residual"), as_loss(problem.residual_loss, 1.0))
-        return rv.minimize(cost, x0, problem.args, chosen, **how)
-    if problem.fun is not None:
-        return rv.minimize(problem.fun, x0, problem.args, chosen, **how)
-    assert problem.loss is not None
-    return rv.minimize(problem.loss, x0, (jax.tree.map(jnp.asarray, problem.data),), chosen, **how)
+    if problem.residual is not None and _fits(chosen):
+        return rv.least_squares(problem.residual, x0, problem.args, chosen, loss=problem.residual_loss, **how)
+    fun, args = objective_of(problem)
+    return rv.minimize(fun, x0, args, chosen, **how)
 
 
 def _budget(steps: int | None, seconds: float | None) -> Stop | None:

@@ -53,15 +53,22 @@ class Cost(Record):
 def oracles(problem: Problem, solves: type[Oracles], layout: Layout | None) -> Oracles:
     """The problem as a method of this kind asks for it."""
     lower, upper = _packed_bounds(problem, layout)
-    if problem.residual is not None:
+    if solves is LeastSquares:
+        assert problem.residual is not None
         residual, loss = Function(problem.residual, "residual"), as_loss(problem.residual_loss, 1.0)
-        if solves is LeastSquares:
-            return LeastSquares(residual, problem.args, layout, lower, upper, loss)
-        return Objective(Function(Cost(residual, loss)), problem.args, layout, lower, upper)
+        return LeastSquares(residual, problem.args, layout, lower, upper, loss)
+    fun, args = objective_of(problem)
+    return Objective(Function(fun, "fun" if problem.loss is None else "loss"), args, layout, lower, upper)
+
+
+def objective_of(problem: Problem) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """What is minimised, f(x, *args) → a scalar, and its args: for residuals their cost, for training the loss over all data."""
+    if problem.residual is not None:
+        return Cost(Function(problem.residual, "residual"), as_loss(problem.residual_loss, 1.0)), problem.args
     if problem.fun is not None:
-        return Objective(Function(problem.fun), problem.args, layout, lower, upper)
-    data = jax.tree.map(jnp.asarray, problem.data)
-    return Objective(Function(problem.loss, "loss"), (data,), layout, lower, upper)  # type: ignore[arg-type]
+        return problem.fun, problem.args
+    assert problem.loss is not None
+    return problem.loss, (jax.tree.map(jnp.asarray, problem.data),)
 
 
 def _packed_bounds(problem: Problem, layout: Layout | None) -> tuple[Any, Any]:
