@@ -162,6 +162,14 @@ def test_a_change_of_two_per_cent_is_no_rounding_in_single_precision_either():
     assert nearly_stationary(jnp.array([1.0, 2.0], jnp.float32), f, g, None, None)
 
 
+def test_far_out_a_flat_place_is_no_solution():
+    """As where NewtonCG comes to on DMN15103LS in float32: f = 1.3·10⁴, |g| = 9·10⁻¹¹ at |x| = 4·10¹¹."""
+    f, g = jnp.float32(1.3e4), jnp.array([9e-11, 0.0], jnp.float32)
+    assert not nearly_stationary(jnp.array([9e8, 4e11], jnp.float32), f, g, None, None)
+    assert nearly_stationary(jnp.array([9e8, 4e10], jnp.float32), f, g, None, None)
+    assert nearly_stationary(jnp.array([9e8, 4e11]), jnp.float64(1.3e4), jnp.array([9e-13, 0.0]), None, None)
+
+
 @pytest.mark.parametrize("method", ["bfgs", "lbfgs"])
 @pytest.mark.parametrize(("value", "status"), [(10.0, "STALLED"), (1000.0, "PRECISION")])
 def test_a_gradient_that_a_rounding_of_x_changes_is_not_believed_to_be_small(method, value, status):
