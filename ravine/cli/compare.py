@@ -12,15 +12,17 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+WIDTH, WIDE = 100, 10**6
 AXES = {"steps": "iteration", "grads": "work", "time": "seconds"}
 
 
 def compare(
     problem: Annotated[list[str] | None, Parameter(negative="")] = None,
     *,
-    methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
+    methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
     budget: str | None = None,
     seeds: int = 3,
+    seed: int = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     trials: int = 16,
     tune: bool = True,
@@ -36,6 +38,7 @@ def compare(
     json: Annotated[bool, Parameter(negative="")] = False,
     open_: Annotated[bool, Parameter(name="--open", negative="")] = False,
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative="")] = False,
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"], negative="")] = False,
 ) -> int:
     """Race methods on one problem, or on several, and say which one to take.
 
@@ -53,14 +56,18 @@ def compare(
         The same for each method: 20epochs, 1000steps, 5000grads, or 60s for the whole race.
     seeds
         Starts and orders of batches that are scored.
+    seed
+        The first of these seeds; the others follow it.
     target
-        The value that counts as solved; 1% is that part of the way from the least value seen back to the start.
+        The value that counts as solved; 1% is that part of the way from the least value seen back to the start; auto is the
+        problem's own, or 1% where it has none.
     trials
         Step sizes tried for each method.
     tune
         Choose step sizes; with --no-tune every method races with its default one.
     space
-        A TOML file of search spaces, to tune other hyperparameters too: tables such as [ravine.space.adam].
+        A TOML file of search spaces, to tune other hyperparameters too: tables such as [ravine.space.adam]. Those in the file of
+        --config count as well.
     x0
         The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
     x_axis
@@ -83,13 +90,14 @@ def compare(
         Open the report in the browser.
     quiet
         Print the table and the verdict only.
+    verbose
+        Print all columns of the table, however wide.
     """
 
     def say(line: str) -> None:
         if not quiet:
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
-    del config  # its values are in force already: `ravine.cli` reads it before the flags
     check_folder(out or pathlib.Path())
     if resume and out is None:
         raise ValueError("--resume goes on with the race in a folder: name it with --out DIR")
@@ -101,6 +109,7 @@ def compare(
     from ravine.compare.contenders import expanded
     from ravine.compare.front import compare as race
     from ravine.compare.several import compare_suite
+    from ravine.compare.space import has_spaces
     from ravine.compare.suite import Suite, file_name
     from ravine.compare.tracking import log_comparison
     from ravine.trackers.front import open_tracker
@@ -114,10 +123,11 @@ def compare(
     given = {
         "budget": budget,
         "seeds": seeds,
+        "seed": seed,
         "target": target,
         "trials": trials,
         "tune": tune,
-        "space": space,
+        "space": space if space is not None or config is None or not has_spaces(config) else config,
         "x0": numbers(x0),
         "jobs": jobs,
         "tell": say,
@@ -142,7 +152,7 @@ def compare(
     if json:
         print(outcome.to_json())
     else:
-        show(outcome)
+        show(outcome, WIDE if verbose else WIDTH)
         print(f"report: {report} (with result.json and summary.md beside it)")
     if open_:
         import webbrowser
@@ -176,10 +186,10 @@ def numbers(text: str | None) -> Any:
         raise ValueError(f"--x0 {text}: write numbers with commas between, as in --x0=-1.2,1") from None
 
 
-def show(outcome: Any) -> None:
+def show(outcome: Any, width: int = WIDTH) -> None:
     """Prints the table, what a reader must know, the verdict, and the code that uses the winner."""
     print()
-    print(outcome.table())
+    print(outcome.table(width))
     for warning in outcome.warnings:
         print(f"note: {warning}")
     print()

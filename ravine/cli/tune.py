@@ -13,7 +13,7 @@ from cyclopts import Parameter
 def tune(
     problem: str,
     *,
-    methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True)] = None,
+    methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
     trials: int = 50,
     budget: str | None = None,
     seeds: int = 3,
@@ -65,7 +65,6 @@ def tune(
         if not quiet:
             print(line, file=sys.stderr if json else sys.stdout, flush=True)
 
-    del config
     from ravine.cli.compare import check_folder, command, listed, numbers
 
     check_folder(out.parent)
@@ -73,12 +72,15 @@ def tune(
     import jax
 
     from ravine.cli import use_compilation_cache
+    from ravine.compare.space import has_spaces
     from ravine.compare.tune import tune as search
     from ravine.core.files import write_whole
 
     use_compilation_cache()
     if x64:
         jax.config.update("jax_enable_x64", True)
+    if space is None and config is not None and has_spaces(config):
+        space = config
     given = {"budget": budget, "seeds": seeds, "target": target, "x0": numbers(x0), "tell": say, "command": command()}
     found = search(problem, listed(methods), trials=trials, space=space, **given)
     rows = {"problem": problem, "methods": found.settings, "seeds": seeds}

@@ -98,11 +98,13 @@ def _batches(problem: Problem) -> int:
 
 
 def with_target(problem: Problem, target: Any) -> tuple[Problem, float | None]:
-    """The problem with that target, or without one and the part of the way that "1%" means.
+    """The problem with that target, or without one and the part of the way that "1%" means; "auto" is its own, or 1%.
 
     Raises:
         ValueError: no finite number and no part of the way.
     """
+    if target == "auto":
+        target = "1%" if problem.target is None and problem.kind != "system" else None
     if target is None:
         return problem, None
     text = str(target).strip() if isinstance(target, str) else ""

@@ -350,11 +350,11 @@ class Comparison:
             rows.append(row)
         return rows
 
-    def table(self) -> str:
-        """The ranking in plain text."""
+    def table(self, width: int = 100) -> str:
+        """The ranking in plain text, at most so many characters wide: what has no room is left out, least needed first."""
         from ravine.compare.text import table
 
-        return table(self)
+        return table(self, width)
 
     def markdown(self) -> str:
         """The verdict, the ranking and how to reproduce it, for a pull request."""

@@ -30,6 +30,8 @@ from ravine.core.plain import plain
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
+TUNING = 1000
+"""How far the seeds of tuning are from those of the race."""
 TIMINGS, MOST_TIMINGS = 5, 40
 """Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
@@ -41,6 +43,7 @@ def compare(
     *,
     budget: Any = None,
     seeds: int = 3,
+    seed: int = 0,
     target: float | str | None = None,
     trials: int = 16,
     tune: bool = True,
@@ -64,9 +67,11 @@ def compare(
         budget: the same for each method: "20epochs", "1000steps", "5000gradients" (of batches, where there are; a Hessian-vector
             product counts 2, a Hessian of n parameters n; "products" for a linear system), or "60s" for the whole race (an equal
             share of the seconds each).
-        seeds: how many starts (and orders of batches) are scored.
+        seeds: how many starts (and orders of batches) are scored, 1,000 at most.
+        seed: the first of them; the others follow.
         target: the value that counts as solved (for training the mean training loss); the problem's own if None. "1%" is that part
-            of the way from the least value that any run saw back to the start, for problems whose least value nobody knows.
+            of the way from the least value that any run saw back to the start, for problems whose least value nobody knows; "auto"
+            is the problem's own, or "1%" where it has none.
         trials: step sizes tried for each method.
         tune: whether step sizes are chosen; if not, each method races with its default one.
         space: hyperparameters to tune beside the step size, a TOML file or a dict such as
@@ -97,6 +102,10 @@ def compare(
     for name, value in (("seeds", seeds), ("trials", trials), ("jobs", jobs)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31 - 2000:
+        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
+    if seeds > TUNING:
+        raise ValueError(f"seeds must be {TUNING:,} at most, got {seeds:,}")
     if not isinstance(tune, bool):
         raise ValueError(f"tune must be True or False, got {tune!r}")
     if space is not None and not tune:
@@ -119,6 +128,7 @@ def compare(
         "methods": [c.name for c in racing],
         "budget": spend.words,
         "seeds": seeds,
+        "seed": seed,
         "target": target,
         "trials": trials,
         "tune": tune,
@@ -130,7 +140,7 @@ def compare(
     left = [c for c in racing if c.name not in {e.name for e in earlier}]
     share = dataclasses.replace(spend, seconds=spend.seconds / len(racing))
     say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(seeds, 'seed')}")
-    races = _Races(described, seeds, grid(trials), left)
+    races = _Races(described, range(seed, seed + seeds), grid(trials), left)
     run = _Sweep(races, share, say)
     with Interrupt(lambda: say("interrupted: what has finished is still timed and ranked; Ctrl-C again ends at once")) as interrupt:
         run.stopped = lambda: interrupt.asked
@@ -150,7 +160,7 @@ def compare(
             _time(finished)
         interrupted = interrupt.asked
     entries = ranked([*earlier, *(r.entry() for r in finished)], described.target)
-    drawn = races.seeds if races.random else races.seeds[:1]
+    drawn = races.seeds if races.random else (0,)
     spacing = races.training.steps if batched else 1
     said = [
         _interruption(interrupted, len(left) - len(whole), bool(whole or earlier)),
@@ -206,13 +216,13 @@ def _time(finished: list[Any]) -> None:
 class _Races:
     """The kinds of race on one problem, made when the first contender needs one."""
 
-    def __init__(self, problem: Problem, seeds: int, steps: np.ndarray, racing: list[Contender]):
+    def __init__(self, problem: Problem, seeds: range, steps: np.ndarray, racing: list[Contender]):
         self.problem, self.grid = problem, steps
         batched = problem.loss is not None and problem.batch_size is not None
         self.random = problem.init is not None or batched
-        # Seeds of the race are 0, 1, …; tuning has others. A fixed start without batches has nothing random in it.
-        self.seeds = tuple(range(seeds))
-        self.tuning: tuple[int, ...] = (1000, 1001) if self.random else (0,)
+        # Tuning has other seeds than the race. A fixed start without batches has nothing random in it.
+        self.seeds = tuple(seeds)
+        self.tuning: tuple[int, ...] = (seeds[0] + TUNING, seeds[0] + TUNING + 1) if self.random else (0,)
         self._training: TrainingRace | None = None
         self._functions: FunctionRace | None = None
         self._systems = SystemRace(problem) if problem.kind == "system" else None

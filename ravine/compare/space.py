@@ -81,6 +81,12 @@ def read_space(given: Any) -> Space:
     return {name: _ranges(name, what) for name, what in given.items()}
 
 
+def has_spaces(path: str | os.PathLike[str]) -> bool:
+    """Whether a TOML file, which can be read, has search spaces."""
+    with open(path, "rb") as file:
+        return bool(tomllib.load(file).get("ravine", {}).get("space"))
+
+
 def _from_file(path: str | os.PathLike[str]) -> Any:
     try:
         with open(path, "rb") as file:

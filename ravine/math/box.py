@@ -28,8 +28,8 @@ def nearly_stationary(x: Any, f: Any, g: Any, lower: Any, upper: Any, blur: Any 
     most ε^0.22 and a hundredth, too, which tells solutions from plateaus: CUTEst's BROWNBS has 2·10⁻⁴ at its solution, HAHN1LS and
     DMN15102LS have 6·10⁻⁴ far from theirs; in float32 DMN15102LS has 2·10⁻² far from it. There g itself may be off by more than it
     is long (VANDANMSLS: 2·10⁻³ for 2·10⁻²), so `blur` is added, what a rounding error of x does to g.
-    Where |x|∞ is above 1/ε, a change by 1 is lost in it, and f is flat because x is far: there a thousandth is asked for (in float32
-    NewtonCG comes to |x| = 4·10¹¹ on DMN15103LS, with 3·10⁻³; taken in float64 it is 10⁻²).
+    Where |x|∞ is above 1/ε, a change by 1 is lost in it, and f is flat because x is far: there a thousandth is asked for (in
+    float32 NewtonCG comes to |x| = 4·10¹¹ on DMN15103LS, with 3·10⁻³; taken in float64 it is 10⁻²).
 
     [1] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and Nonlinear Equations" (1983).
     """

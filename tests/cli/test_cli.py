@@ -332,3 +332,13 @@ def test_tune_writes_a_file_that_compare_races_with(tmp_path, capsys):
 def test_a_config_that_is_not_there_is_named(capsys):
     assert run(["compare", "--config", "nowhere.toml"]) == 2
     assert capsys.readouterr().err == "ravine: --config nowhere.toml cannot be read: No such file or directory\n"
+
+
+def test_spaces_in_the_file_of_settings_count_and_a_wide_table_is_whole(tmp_path, capsys):
+    file = tmp_path / "race.toml"
+    ranges = '[ravine.space.momentum]\none_minus_beta = { min = 0.01, max = 0.5, scaling = "log" }\n'
+    file.write_text(f'[ravine.compare]\nproblem = "sphere"\nmethods = ["momentum"]\nbudget = "20steps"\ntrials = 4\n{ranges}')
+    assert run(["compare", "--config", str(file), "-t", "1e3", "-v", "-o", str(tmp_path / "o")]) == 0
+    (entry,) = json.loads((tmp_path / "o" / "result.json").read_text())["entries"]
+    assert set(entry["tuned"]) == {"lr", "beta"}
+    assert "× best" in capsys.readouterr().out

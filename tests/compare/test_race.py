@@ -202,6 +202,24 @@ def test_a_target_may_be_a_part_of_the_way():
     assert least < training.target < start
 
 
+def test_auto_is_the_problems_own_target_or_one_per_cent():
+    assert rv.compare("sphere", ["bfgs"], budget="20steps", target="auto").target == load_problem("sphere").target
+    bowl = rv.Problem(name="bowl", fun=lambda x: jnp.sum((x - 3.0) ** 2) - 5, x0=jnp.zeros(2))
+    assert rv.compare(bowl, ["bfgs"], budget="20steps", target="auto").target == pytest.approx(-5 + 0.01 * 18, abs=1e-5)
+
+
+def test_other_seeds_are_other_starts_and_overlapping_ones_the_same():
+    def starts(**more):
+        race = rv.compare(SMALL, ["sgd"], budget="1epochs", trials=2, **more)
+        assert set(race.seeds).isdisjoint(race.tuning_seeds)
+        return {c.seed: c.loss[0] for c in race.winner.curves}
+
+    first, later = starts(seeds=3), starts(seed=2, seeds=2)
+    assert list(later) == [2, 3]
+    assert later[2] == first[2]
+    assert later[3] not in first.values()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -231,6 +249,9 @@ def test_a_target_may_be_a_part_of_the_way():
             r"SGD: the schedule of lr must return one finite number.*it is -0.1",
         ),
         (lambda: rv.compare("sphere", tune="no"), r"tune must be True or False, got 'no'"),
+        (lambda: rv.compare("sphere", seed=-1), r"seed must be a whole number of at least 0, got -1"),
+        (lambda: rv.compare("sphere", seeds=1001), r"seeds must be 1,000 at most, got 1,001"),
+        (lambda: rv.compare("sphere", jobs=0), r"jobs must be a whole number of at least 1, got 0"),
         (lambda: rv.compare("sphere", seeds=0), r"seeds must be a whole number of at least 1, got 0"),
         (lambda: rv.compare("sphere[n=0]"), r"n"),
         (lambda: rv.compare(rv.Problem(fun=len, x0={})), r"x0 has no parameters: it is an empty tree"),
