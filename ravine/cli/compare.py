@@ -110,8 +110,9 @@ def compare(
     from ravine.compare.front import compare as race
     from ravine.compare.several import compare_suite
     from ravine.compare.space import has_spaces
-    from ravine.compare.suite import Suite, file_name
+    from ravine.compare.suite import Suite
     from ravine.compare.tracking import log_comparison
+    from ravine.core.files import file_name
     from ravine.trackers.front import open_tracker
 
     use_compilation_cache()
@@ -146,20 +147,23 @@ def compare(
     kept = "problems" if several else file_name(outcome.problem)
     folder = out or pathlib.Path(f"compare-{kept}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder, AXES[x_axis])
-    for comparison in outcome.comparisons if several else (outcome,):
-        if tracker is not None:
-            log_comparison(comparison, tracker)
     if json:
         print(outcome.to_json())
     else:
         show(outcome, WIDE if verbose else WIDTH)
         print(f"report: {report} (with result.json and summary.md beside it)")
+    comparisons = outcome.comparisons if several else (outcome,)
+    if tracker is not None:
+        try:
+            for comparison in comparisons:
+                log_comparison(comparison, tracker)
+        except Exception as error:  # the race is done and saved: a tracker must not take it back
+            print(f"note: --log: {type(error).__name__}: {error}", file=sys.stderr)
     if open_:
         import webbrowser
 
         webbrowser.open(report.resolve().as_uri())
-    comparisons = outcome.comparisons if several else (outcome,)
-    if any(c.interrupted for c in comparisons):
+    if outcome.interrupted:
         return 130
     missed = [c.target is not None and not any(e.reached(c.target) for e in c.entries) for c in comparisons]
     return 3 if all(missed) else 0
@@ -193,8 +197,9 @@ def show(outcome: Any, width: int = WIDTH) -> None:
     for warning in outcome.warnings:
         print(f"note: {warning}")
     print()
-    print(outcome.verdict)
-    print()
+    if outcome.table(width) != outcome.verdict:
+        print(outcome.verdict)
+        print()
     if getattr(outcome, "code", ""):
         print(f"{outcome.code}\n")
 

@@ -36,9 +36,9 @@ def report(
     from ravine.cli.compare import AXES, check_folder, show
     from ravine.compare.saved import together
 
+    found = together(runs)
     if format_ is None and out is None and (len(runs) > 1 or not runs[0].is_dir()):
         raise ValueError("say where to write to, --out DIR, or what to print, --format md")
-    found = together(runs)
     if format_ is not None:
         forms = {"html": "to_html", "md": "markdown", "json": "to_json", "csv": "to_csv", "tex": "latex", "text": "table"}
         print(getattr(found, forms[format_])())

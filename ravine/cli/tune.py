@@ -17,6 +17,7 @@ def tune(
     trials: int = 50,
     budget: str | None = None,
     seeds: int = 3,
+    seed: int = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     space: pathlib.Path | None = None,
     x0: str | None = None,
@@ -43,8 +44,10 @@ def tune(
         The same for each method and trial: 20epochs, 1000steps, 5000grads.
     seeds
         Starts and orders of batches on which what was chosen is scored.
+    seed
+        The first of these seeds.
     target
-        The value that counts as solved, or 1% of the way.
+        The value that counts as solved, 1% of the way, or auto.
     space
         A TOML file of search spaces: tables such as [ravine.space.adam]; the ranges that the methods declare if not given.
     x0
@@ -67,7 +70,10 @@ def tune(
 
     from ravine.cli.compare import check_folder, command, listed, numbers
 
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder: name the file to write, such as {out / 'tuned.toml'}")
     check_folder(out.parent)
+    start = numbers(x0)
     say(f"ravine tune {problem}")
     import jax
 
@@ -81,13 +87,13 @@ def tune(
         jax.config.update("jax_enable_x64", True)
     if space is None and config is not None and has_spaces(config):
         space = config
-    given = {"budget": budget, "seeds": seeds, "target": target, "x0": numbers(x0), "tell": say, "command": command()}
+    given = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "x0": start, "tell": say, "command": command()}
     found = search(problem, listed(methods), trials=trials, space=space, **given)
-    rows = {"problem": problem, "methods": found.settings, "seeds": seeds}
-    rows |= {} if budget is None else {"budget": budget}
-    rows |= {} if target is None else {"target": target}
-    text = "".join(f"{name} = {json_text.dumps(value)}\n" for name, value in rows.items())
-    write_whole(out, f"# Found by: {command()}\n[ravine.compare]\n{text}")
+    flags = {"problem": problem, "methods": found.settings, "seeds": seeds, "seed": seed, "x64": x64}
+    flags |= {name: value for name, value in (("budget", budget), ("target", target), ("x0", x0)) if value is not None}
+    text = "".join(f"{name} = {json_text.dumps(value, ensure_ascii=False)}\n" for name, value in flags.items())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(out, f"# Found by: {' '.join(command().split())}\n[ravine.compare]\n{text}")
     if json:
         print(found.to_json())
         return 130 if found.interrupted else 0

@@ -13,7 +13,9 @@ from ravine.problems.problem import Problem
 EPOCHS = 20
 STEPS = {"fun": 1000, "residual": 200, "loss": 200, "system": 5000}
 MOST_STEPS, MOST_EPOCHS = 100_000, 10_000
-"""Where seconds or gradients are the budget: so many rows of a curve there is room for."""
+"""Where seconds are the budget: so many rows of a curve there is room for."""
+MOST = 1_000_000
+"""The most steps, epochs or gradients of a budget."""
 
 _UNITS = {
     **dict.fromkeys(("s", "second", "seconds"), "seconds"),
@@ -66,13 +68,18 @@ def read_budget(given: Any, problem: Problem) -> Budget:
     if unit in ("seconds", "minutes"):
         seconds = number * (60 if unit == "minutes" else 1)
         steps = MOST_EPOCHS if problem.kind == "loss" else MOST_STEPS
-        return Budget(steps, MOST_EPOCHS, f"{seconds:g} s for all methods together", seconds=seconds)
+        most = many(MOST_EPOCHS, "epoch") if batches else many(steps, "iteration")
+        return Budget(steps, MOST_EPOCHS, f"{seconds:g} s for all methods together, {most} at most", seconds=seconds)
+    if not number <= MOST:
+        raise ValueError(f"budget {given!r} is above {MOST:,}, for which there is no room; give less, or seconds")
     whole = max(1, round(number))
     if unit == "epochs" and problem.kind != "loss":
         raise ValueError(f"problem {problem.name!r} has no data, so no epochs; write steps")
     if unit in ("gradients", "products"):
         return _of_work(whole, unit, problem, batches)
-    epochs = whole if unit == "epochs" or not batches else max(1, round(whole / batches))
+    if unit == "epochs" and batches:  # what takes all data at once has as many gradients
+        return Budget(whole + 1, whole, many(whole, "epoch"), work=whole)
+    epochs = max(1, round(whole / batches)) if batches else whole
     return Budget(whole, epochs, many(epochs, "epoch") if batches else many(whole, "iteration"))
 
 
@@ -81,11 +88,11 @@ def _of_work(number: int, unit: str, problem: Problem, batches: int) -> Budget:
     if unit != right:
         raise ValueError(f"the work on problem {problem.name!r} is counted in {right}; write budget '{number}{right}'")
     words = many(number, right.removesuffix("s"))
-    epochs = max(1, round(number / batches)) if batches else MOST_EPOCHS
-    most = epochs if batches else number
+    if batches and number < batches:
+        raise ValueError(f"budget '{number}{right}' is less than an epoch of {problem.name!r}, which has {batches:,} batches")
+    most = number // batches if batches else number
     # An iteration has one gradient or product at least, so there is room for all that the work pays for.
-    steps = min(MOST_STEPS, most + 1)
-    return Budget(steps, epochs, f"{words} of batches ({many(epochs, 'epoch')})" if batches else words, work=most)
+    return Budget(most + 1, most, f"{words} of batches ({many(most, 'epoch')})" if batches else words, work=most)
 
 
 def _batches(problem: Problem) -> int:

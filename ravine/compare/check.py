@@ -16,16 +16,15 @@ from ravine.training.batches import examples, require_form
 from ravine.training.model import check_loss
 
 
-def check_problem(problem: Problem, start: Any) -> None:
-    """Evaluates the problem once, at its first start.
+def check_problem(problem: Problem, start: Any) -> float:
+    """Evaluates the problem once, at its first start, and returns the value; for training that of the first batch.
 
     Raises:
         ValueError: the loss does not take the data, or what is minimised is not finite there; validation data have another form
             than the data.
     """
     if problem.loss is None:
-        _require_finite(problem, _value(oracles(problem, Objective, None), start), "")
-        return
+        return _finite(problem, _value(oracles(problem, Objective, None), start), "")
     n = examples(problem.data)
     batch = jax.tree.map(lambda v: v[: problem.batch_size or n], problem.data)
     loss = Function(problem.loss, "loss")
@@ -34,7 +33,7 @@ def check_problem(problem: Problem, start: Any) -> None:
         examples(problem.validation, "validation")
         require_form(problem.validation, problem.data, "validation")
         check_loss(loss, start, problem.validation, "validation")
-    _require_finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
+    return _finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
 
 
 @jax.jit
@@ -42,7 +41,8 @@ def _value(asked: Any, x: Any) -> Any:
     return asked.value(x)
 
 
-def _require_finite(problem: Problem, value: Any, where: str) -> None:
+def _finite(problem: Problem, value: Any, where: str) -> float:
     if not np.isfinite(value):
         cure = "x0" if problem.init is None else "init(key)"
         raise ValueError(f"problem {problem.name!r} is {float(value)} at its start{where}: give {cure} where it is finite")
+    return float(value)

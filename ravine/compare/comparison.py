@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.core.files import write_whole
+from ravine.core.files import file_name, write_whole
 from ravine.core.plain import plain
 from ravine.core.registry import names
 
@@ -116,6 +116,7 @@ class Entry:
         shipped: how it did with its defaults, None where that was not raced.
         by_trials: the final loss to be expected after choosing among 1, 2, … of the settings; empty without tuning.
         cut: whether Ctrl-C ended it before its budget.
+        spec: what stands for it in a list of methods, with what was chosen: "adam[lr=0.0215]"; empty where no name does.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Entry:
     shipped: Shipped | None = None
     by_trials: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     cut: bool = False
+    spec: str = ""
 
     def to_target(self, axis: str, target: float | None) -> np.ndarray:
         """The cost of each seed to reach the target on an axis ("iteration", "work", "seconds"); infinity for a miss."""
@@ -309,14 +311,8 @@ class Comparison:
 
     @property
     def settings(self) -> list[str]:
-        """The methods as `compare` takes them, with what was chosen, best first: "adam[lr=0.0215]"."""
-        out = []
-        for e in self.entries:
-            name, _, more = e.name.partition(" + ")
-            values = {name: f"{value:.5g}" for name, value in e.tuned.items()} | ({"preconditioner": more} if more else {})
-            inside = ", ".join(f"{key}={value}" for key, value in values.items())
-            out.append(f"{name}[{inside}]" if inside else name)
-        return out
+        """The methods as `compare` takes them, with what was chosen, best first: "adam[lr=0.0215]"; a call where no name can."""
+        return [e.spec or e.setting for e in self.entries]
 
     def rows(self) -> list[dict[str, Any]]:
         """The ranking as rows of numbers, best first."""
@@ -400,7 +396,7 @@ class Comparison:
             for c in e.curves:
                 for i in range(len(c.iteration)):
                     numbers = [c.work[i], c.seconds[i], c.loss[i], *(c.validation[m][i] for m in measures)]
-                    lines.append(f"{_cell(e.name)},{c.seed},{c.iteration[i]}," + ",".join(f"{v:.9g}" for v in numbers))
+                    lines.append(f"{cell(e.name)},{c.seed},{c.iteration[i]}," + ",".join(f"{v:.9g}" for v in numbers))
         return "\n".join(lines) + "\n"
 
     def save(self, folder: str | os.PathLike[str], x_axis: str = "iteration") -> pathlib.Path:
@@ -421,13 +417,14 @@ class Comparison:
 
         if x_axis not in AXES:
             raise ValueError(f"x_axis must be one of {', '.join(AXES)}, got {x_axis!r}")
+        named = {file_name(name): picture for name, picture in pictures(self, x_axis).items()}
         files = {
             "result.json": self.to_json(),
             "config.json": json.dumps(plain(self.options), indent=1),
             "curves.csv": self.to_csv(),
             "summary.md": markdown(self),
             "report.html": html(self, x_axis),
-            **pictures(self, x_axis),
+            **{f"{name}.svg": picture for name, picture in named.items()},
         }
         target = pathlib.Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -449,6 +446,6 @@ def ranked(entries: list[Entry], target: float | None) -> tuple[Entry, ...]:
     return tuple(sorted(entries, key=key))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text as a cell of a CSV file: in quotes where it needs them."""
     return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text

@@ -38,7 +38,8 @@ class Contender:
     Attributes:
         tuned: whether hyperparameters are chosen: its step size, or those in `space` (ranges of `ravine.compare.space`); where it
             is `fixed`, its own step size is all that it has to choose from.
-        set: whether its hyperparameters were given with it.
+        first: the point of its space that it tries before the others.
+        set: the hyperparameters that were given with its name, which keep their values; None for an object, which races as it is.
     """
 
     name: str
@@ -46,7 +47,8 @@ class Contender:
     tuned: bool
     fixed: bool = False
     space: tuple[Any, ...] = ()
-    set: bool = False
+    first: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    set: frozenset[str] | None = frozenset()
 
     def points(self, grid: np.ndarray) -> dict[str, np.ndarray]:
         """The values that it tries, by name: the step sizes of the grid, or as many points of its space."""
@@ -58,7 +60,7 @@ class Contender:
             return {"lr": grid}
         from ravine.compare.space import trials
 
-        return trials(self.space, len(grid))
+        return trials(self.space, len(grid), self.first)
 
     def lanes(self, grid: np.ndarray, shipped: bool) -> tuple[dict[str, np.ndarray], int]:
         """The points that it runs with, and how many of them are tried: behind these, if `shipped`, comes what it came with."""
@@ -75,6 +77,10 @@ class Contender:
     def at(self, point: Mapping[str, Any]) -> Any:
         """The method with the values of a point (traced ones included)."""
         return with_values(self.given, point) if self.tuned else self.given
+
+    def spec(self, point: Mapping[str, Any]) -> str:
+        """What stands for it in a list of names: "adam[lr=0.0215]"; empty where no name does."""
+        return spec(self.at(point)) if isinstance(self.given, Record) else ""
 
     def setting(self, point: Mapping[str, Any]) -> str:
         """The call that makes it: "Adam(0.0215)"."""
@@ -129,6 +135,38 @@ def call(method: Any) -> str:
     return f"{label(method)}({', '.join(shown)})"
 
 
+def spec(method: Record) -> str:
+    """A registered method as a name with the values in which it differs from a fresh one; empty where a name cannot say it."""
+    name, fresh = registered_name(method), type(method)()
+    inside = []
+    for f in dataclasses.fields(method):  # type: ignore[arg-type]
+        value, usual = getattr(method, f.name), getattr(fresh, f.name)
+        if f.name == "preconditioner" and value is not None:
+            text = _word(value)
+        elif value == usual:
+            continue
+        else:
+            text = _written(value) if f.metadata.get("kind") in ("hyper", "static") and not callable(value) else ""
+        if not text:
+            return ""
+        inside.append(f"{f.name}={text}")
+    return f"{name}[{', '.join(inside)}]" if inside else name
+
+
+def _written(value: Any) -> str:
+    """A plain value with as many digits as its precision has."""
+    if isinstance(value, bool | int | str):
+        return str(value)
+    number = float(value)
+    return str(np.float32(number)) if float(np.float32(number)) == number else repr(number)
+
+
+def _word(M: Any) -> str:
+    """The word for a preconditioner whose defaults are in force; empty for others."""
+    word = next((word for word, cls in BY_NAME.items() if type(M) is cls), "")
+    return word if word and type(M)() == M else ""
+
+
 def preconditioner_call(M: Any) -> str:
     """A preconditioner as a word where its defaults are in force, as a call otherwise, and its class where it is a function."""
     word = next((word for word, cls in BY_NAME.items() if type(M) is cls), None)
@@ -164,7 +202,7 @@ def contenders(methods: Any, kind: str, size: int = 0, tune: bool = True) -> lis
             out.append(_named(name, values, kind))
         else:
             as_method(given, _solvable(given, kind))
-            out.append(Contender(registered_name(given) if isinstance(given, Record) else "optax", given, False, set=True))
+            out.append(Contender(registered_name(given) if isinstance(given, Record) else "optax", given, False, set=None))
     seen: dict[str, int] = {}
     for i, c in enumerate(out):
         seen[c.name] = seen.get(c.name, 0) + 1
@@ -220,7 +258,7 @@ def _named(name: str, values: dict[str, Any], kind: str) -> Contender:
         raise ValueError(f"{name} cannot take part in a race on this kind of problem ({kind})")
     if isinstance(values.get("preconditioner"), str):
         name = f"{name} + {values['preconditioner']}"
-    return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys(), set=bool(values))
+    return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys(), set=frozenset(values))
 
 
 def _solvable(given: Any, kind: str) -> type[Oracles]:

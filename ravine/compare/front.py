@@ -6,32 +6,28 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 
-from ravine.compare.budget import Budget, many, read_budget, with_target
-from ravine.compare.check import check_problem
+from ravine.compare.budget import Budget, many
 from ravine.compare.comparison import Comparison, Entry, ranked
-from ravine.compare.contenders import Contender, contenders, grid
-from ravine.compare.load import load_problem
+from ravine.compare.contenders import Contender, grid
+from ravine.compare.plan import TUNING, Plan, plan, require_count
 from ravine.compare.race_functions import FunctionRace
-from ravine.compare.race_systems import SystemRace, suitable
+from ravine.compare.race_systems import SystemRace
 from ravine.compare.race_training import TrainingRace
 from ravine.compare.saved import read
-from ravine.compare.space import in_space, read_space
 from ravine.core.driver import Interrupt
-from ravine.core.flat import Layout, as_arrays
 from ravine.core.keywords import with_cures
 from ravine.core.plain import plain
+from ravine.core.pytree import Record
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
-TUNING = 1000
-"""How far the seeds of tuning are from those of the race."""
 TIMINGS, MOST_TIMINGS = 5, 40
 """Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
@@ -95,52 +91,28 @@ def compare(
         >>> race.winner.reached(race.target)
         1
     """
+    given = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "trials": trials, "tune": tune, "space": space}
+    return race(plan(problem, methods, x0=x0, **given), jobs=jobs, resume=resume, tell=tell, command=command)
+
+
+def race(
+    planned: Plan,
+    *,
+    jobs: int = 2,
+    resume: str | os.PathLike[str] | None = None,
+    tell: Callable[[str], None] | None = None,
+    command: str = "",
+) -> Comparison:
+    """Runs a race; see `compare`."""
     began = time.perf_counter()
     say = tell or (lambda line: None)
-    described = load_problem(problem, x0)
-    described, part = with_target(described, target)
-    for name, value in (("seeds", seeds), ("trials", trials), ("jobs", jobs)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31 - 2000:
-        raise ValueError(f"seed must be a whole number of at least 0, got {seed!r}")
-    if seeds > TUNING:
-        raise ValueError(f"seeds must be {TUNING:,} at most, got {seeds:,}")
-    if not isinstance(tune, bool):
-        raise ValueError(f"tune must be True or False, got {tune!r}")
-    if space is not None and not tune:
-        raise ValueError("a space is for tuning: leave out space or tune=False")
-    batched = described.loss is not None and described.batch_size is not None
-    kind = described.kind if described.kind != "loss" or batched else "batch"
-    if methods is None and kind == "system":
-        methods = suitable(described)
-    start = () if kind == "system" else as_arrays(described.start(jax.random.key(0)))
-    if kind != "system":
-        Layout.leafwise(start, "x0" if described.init is None else "init(key)")  # refuses what are no parameters
-    racing = contenders(methods, kind, sum(np.size(v) for v in jax.tree.leaves(start)), tune)
-    ranges = {} if space is None else read_space(space)
-    racing = in_space(racing, ranges)
-    if kind != "system":
-        check_problem(described, start)
-    spend = read_budget(budget, described)
-    asked = {
-        "problem": problem if isinstance(problem, str) else described.name,
-        "methods": [c.name for c in racing],
-        "budget": spend.words,
-        "seeds": seeds,
-        "seed": seed,
-        "target": target,
-        "trials": trials,
-        "tune": tune,
-        "space": {name: [dataclasses.asdict(r) for r in its] for name, its in ranges.items()},
-        "x64": jax.dtypes.canonicalize_dtype(float) == np.float64,
-        "x0": None if x0 is None else jax.tree.map(lambda v: np.asarray(v).tolist(), x0),
-    }
-    earlier = () if resume is None else _finished(resume, asked)
+    require_count("jobs", jobs)
+    described, racing, spend = planned.problem, planned.racing, planned.budget
+    earlier, remarks = ((), []) if resume is None else _finished(resume, planned)
     left = [c for c in racing if c.name not in {e.name for e in earlier}]
     share = dataclasses.replace(spend, seconds=spend.seconds / len(racing))
-    say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(seeds, 'seed')}")
-    races = _Races(described, range(seed, seed + seeds), grid(trials), left)
+    say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(len(planned.seeds), 'seed')}")
+    races = _Races(planned, left)
     run = _Sweep(races, share, say)
     with Interrupt(lambda: say("interrupted: what has finished is still timed and ranked; Ctrl-C again ends at once")) as interrupt:
         run.stopped = lambda: interrupt.asked
@@ -153,19 +125,18 @@ def compare(
         finished = whole or ([] if earlier else finished)
         if not finished and not earlier:
             raise KeyboardInterrupt
-        if part is not None:
-            described = races.aim(part, finished)
+        if planned.part is not None:
+            described = races.aim(planned.part, finished)
         if finished:
             say(f"timing {many(len(finished), 'method')}, each alone, interleaved")
             _time(finished)
         interrupted = interrupt.asked
     entries = ranked([*earlier, *(r.entry() for r in finished)], described.target)
-    drawn = races.seeds if races.random else (0,)
-    spacing = races.training.steps if batched else 1
     said = [
         _interruption(interrupted, len(left) - len(whole), bool(whole or earlier)),
+        *remarks,
         f"Of an earlier run, and timed then: {', '.join(e.name for e in earlier)}." if earlier and left else "",
-        *_warnings(entries, described, part, races.random, spacing, tune),
+        *_warnings(entries, described, planned, races),
     ]
     return Comparison(
         problem=described.name,
@@ -173,32 +144,46 @@ def compare(
         kind=described.kind,
         target=described.target,
         entries=entries,
-        seeds=drawn,
-        tuning_seeds=races.tuning if tune else (),
+        seeds=races.seeds if races.random else (0,),
+        tuning_seeds=races.tuning if planned.tune else (),
         budget=spend.words,
         work_unit={"loss": "epochs", "system": "products"}.get(described.kind, "gradients"),
-        spacing=spacing,
+        spacing=races.spacing,
         warnings=tuple(filter(None, said)),
         paths=_paths(racing, described),
         environment=environment(),
-        command=command or f"ravine.compare({problem if isinstance(problem, str) else described.name!r}, …)",
+        command=command or f"ravine.compare({planned.options['problem']!r}, …)",
         seconds=time.perf_counter() - began,
         interrupted=interrupted,
         batch_size=described.batch_size,
-        options=asked,
+        options=planned.options,
     )
 
 
-def _finished(folder: str | os.PathLike[str], asked: dict[str, Any]) -> tuple[Entry, ...]:
-    """The methods that an earlier run of the same race has finished."""
-    earlier = read(folder)
-    if isinstance(asked["target"], str) and asked["target"].endswith("%"):
-        raise ValueError(f"resume={str(folder)!r}: a target of {asked['target']} depends on all methods; give it as a number")
+def _finished(folder: str | os.PathLike[str], planned: Plan) -> tuple[tuple[Entry, ...], list[str]]:
+    """The methods that an earlier run of the same race has finished, and what a reader must know of it."""
+    earlier, asked, where = read(folder), planned.options, f"resume={str(folder)!r}"
+    if planned.part is not None:
+        raise ValueError(f"{where}: a target of {asked['target']} depends on all methods; give it as a number")
     for name, value in asked.items():
         before = earlier.options.get(name)
-        if name != "methods" and before != plain(value):
-            raise ValueError(f"resume={str(folder)!r} was another race: {name} was {before!r} there, and is {value!r} now")
-    return tuple(e for e in earlier.entries if not e.cut and e.name in asked["methods"])
+        if name not in ("methods", "fingerprint") and before != plain(value):
+            raise ValueError(f"{where} was another race: {name} was {before!r} there, and is {value!r} now")
+    if earlier.options.get("fingerprint") != asked["fingerprint"]:
+        raise ValueError(f"{where} was another race: {asked['problem']} has another start, other data or another function now")
+    before, now = earlier.options["methods"], asked["methods"]
+    for name in before.keys() & now.keys():
+        if before[name] != now[name]:
+            raise ValueError(f"{where} was another race: {name} was {before[name]} there, and is {now[name]} now")
+    if np.isfinite(planned.budget.seconds) and before != now:
+        raise ValueError(f"{where}: the seconds were shared by {', '.join(before)}; race the same methods, or give steps")
+    remarks = []
+    if earlier.environment != environment():
+        remarks.append("The earlier run was on other versions or another machine, so its seconds cannot be compared.")
+    unknown = [
+        c.name for c in planned.racing if not isinstance(c.given, Record)
+    ]  # of which nothing tells whether they are the same
+    return tuple(e for e in earlier.entries if not e.cut and e.name not in unknown), remarks
 
 
 def _time(finished: list[Any]) -> None:
@@ -216,20 +201,17 @@ def _time(finished: list[Any]) -> None:
 class _Races:
     """The kinds of race on one problem, made when the first contender needs one."""
 
-    def __init__(self, problem: Problem, seeds: range, steps: np.ndarray, racing: list[Contender]):
-        self.problem, self.grid = problem, steps
-        batched = problem.loss is not None and problem.batch_size is not None
-        self.random = problem.init is not None or batched
+    def __init__(self, planned: Plan, racing: list[Contender]):
+        self.planned, self.problem, self.grid = planned, planned.problem, grid(planned.trials)
+        self.random = self.problem.init is not None or planned.batched
         # Tuning has other seeds than the race. A fixed start without batches has nothing random in it.
-        self.seeds = tuple(seeds)
-        self.tuning: tuple[int, ...] = (seeds[0] + TUNING, seeds[0] + TUNING + 1) if self.random else (0,)
+        self.seeds, first = tuple(planned.seeds), planned.seeds[0] + TUNING
+        self.tuning: tuple[int, ...] = (first, first + 1) if self.random else (0,)
         self._training: TrainingRace | None = None
         self._functions: FunctionRace | None = None
-        self._systems = SystemRace(problem) if problem.kind == "system" else None
-        if batched:
-            self._training = TrainingRace(problem, self.seeds, self.tuning, steps, racing, shipped=True)
-        elif self._systems is None:
-            self._functions = FunctionRace(problem, self.seeds if self.random else (0,), self.tuning, steps, shipped=True)
+        self._systems = SystemRace(self.problem) if self.problem.kind == "system" else None
+        if planned.batched:
+            self._training = TrainingRace(self.problem, self.seeds, self.tuning, self.grid, racing, shipped=True)
 
     @property
     def plain(self) -> FunctionRace | SystemRace:
@@ -244,14 +226,20 @@ class _Races:
     @property
     def functions(self) -> FunctionRace:
         if self._functions is None:
-            self._functions = FunctionRace(self.problem, self.seeds, self.tuning, self.grid, shipped=True)
+            seeds = self.seeds if self.random else (0,)
+            self._functions = FunctionRace(self.problem, seeds, self.tuning, self.grid, shipped=True)
         return self._functions
+
+    @property
+    def spacing(self) -> int:
+        """Iterations between two evaluations."""
+        return 1 if self._training is None else self._training.steps
 
     def aim(self, part: float, finished: list[Any]) -> Problem:
         """The problem with its target so far back from the least value that was seen to the start, and step sizes chosen for it."""
         seen = [r.losses[len(self.tuning) :] for r in finished]
         least, start = min(np.nanmin(v, initial=np.inf) for v in seen), np.median(seen[0][..., 0])
-        target = float(least + part * (start - least))
+        target = float(least + part * (start - least)) if least < start else np.nan  # where nobody falls there is no way to go
         self.problem = dataclasses.replace(self.problem, target=target if np.isfinite(target) else None)
         races: list[Any] = [self._training, self._functions]
         for race in filter(None, races):
@@ -262,13 +250,6 @@ class _Races:
 
     def shares(self, contender: Contender) -> bool:
         return self._training is not None and self._training.shares(contender)
-
-    def is_minibatch(self, contender: Contender) -> bool:
-        from ravine.core.problem import Training
-
-        given = contender.given
-        takes = isinstance(given, Rule) or getattr(given, "solves", None) is Training or not hasattr(given, "solves")
-        return self._training is not None and takes
 
 
 class _Sweep:
@@ -282,7 +263,7 @@ class _Sweep:
         if self.stopped():
             return None
         t = time.perf_counter()
-        race: Any = self.races.training if self.races.is_minibatch(contender) else self.races.plain
+        race: Any = self.races.training if self.races.planned.is_minibatch(contender) else self.races.plain
         running = race.run(contender, self.budget, self.stopped)
         words = "cut short" if running.cut else running.words
         self.say(f"  {running.setting}: {words} [{time.perf_counter() - t:.1f} s]")
@@ -298,12 +279,14 @@ def _interruption(interrupted: bool, unfinished: int, some: bool) -> str:
     return f"The race was interrupted: {rest}."
 
 
-def _warnings(entries: Any, problem: Problem, part: float | None, random: bool, spacing: int, tune: bool) -> list[str]:
-    out = []
+def _warnings(entries: tuple[Entry, ...], problem: Problem, planned: Plan, races: _Races) -> list[str]:
+    out, part, spacing = list(planned.warnings), planned.part, races.spacing
     if part is not None and problem.target is not None:
         out.append(
             f"The target {problem.target:.6g} is the least value that any run saw, and {part:.3g} of the way back to the start."
         )
+    elif part is not None:
+        out.append("No run came below the start, so there is no way of which a part could be the target.")
     edge = [f"{e.name} ({e.edge} tried, {e.step_size:.3g})" for e in entries if e.edge]
     if edge:
         out.append(f"The best step size lies on the edge of the grid, so a better one may lie outside: {', '.join(edge)}.")
@@ -312,15 +295,15 @@ def _warnings(entries: Any, problem: Problem, part: float | None, random: bool, 
         out.append(f"The best setting lies at an end of its space, so a better one may lie outside: {'; '.join(ends)}.")
     if problem.target is None:
         out.append("There is no target: methods are ranked by the final value alone. Set one with target=….")
-    if not tune and problem.kind != "system":
+    if not planned.tune and problem.kind != "system":
         out.append("Step sizes were not tuned: every method raced with its default one, which says little about what it could do.")
     if problem.kind == "system":
         out.append(
             "The system and the start are fixed, so there is one run a method and no spread; the time to set a method up "
             "(factors, triangles, preconditioner) is in its seconds."
         )
-    elif not random:
-        tuned = "; step sizes were tuned on that run" if tune else ""
+    elif not races.random:
+        tuned = "; step sizes were tuned on that run" if any(e.tuned for e in entries) else ""
         out.append(f"Start and gradients are fixed, so there is one run a method and no spread{tuned}.")
     if spacing > 1:
         if any(e.name == "gradient_descent" for e in entries):
@@ -338,7 +321,7 @@ def _warnings(entries: Any, problem: Problem, part: float | None, random: bool, 
     return out
 
 
-def _paths(racing: list[Contender], problem: Problem) -> dict[str, np.ndarray]:
+def _paths(racing: Sequence[Contender], problem: Problem) -> dict[str, np.ndarray]:
     """Paths on the lecture's two-dimensional ravine, for the report."""
     try:
         from ravine.compare.ravine2d import paths

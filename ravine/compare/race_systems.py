@@ -156,6 +156,8 @@ class SystemRun:
             seconds_per_iteration=pace,
             seconds_compile=self.seconds_compile,
             remark=" ".join(filter(None, (self.remark, remark))),
+            cut=self.cut,
+            spec=self.contender.spec({}),
         )
 
 

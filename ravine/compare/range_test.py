@@ -20,7 +20,9 @@ from ravine.compare.contenders import GRID, contenders, with_values
 from ravine.compare.load import load_problem
 from ravine.compare.race_functions import objective_of
 from ravine.core.keywords import with_cures
+from ravine.core.run import as_key
 from ravine.core.stop import MaxSteps
+from ravine.training.batches import is_whole
 
 SMOOTH = 0.9
 """How much of the running mean is kept at each step."""
@@ -80,15 +82,23 @@ def lr_find(
         >>> 1e-3 < found.suggestion < 1.0
         True
     """
-    if not 0 < start < end < float("inf"):
+    if not all(isinstance(v, int | float | np.number) for v in (start, end)) or not 0 < start < end < float("inf"):
         raise ValueError(f"start and end must be step sizes, the first less than the second, got {start!r} and {end!r}")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 10:
+    if not is_whole(steps) or steps < 10:
         raise ValueError(f"steps must be a whole number of at least 10, got {steps!r}")
+    drawn = as_key(0 if key is None else key)
     described = load_problem(problem, x0)
     if described.kind == "system":
         raise ValueError(f"problem {described.name!r} is a linear system: its methods have no step size to look for")
     batched = described.loss is not None and described.batch_size is not None
-    (contender,) = contenders([method], "loss" if batched else "batch" if described.kind == "loss" else described.kind)
+    if described.bounds is not None:
+        raise ValueError(f"problem {described.name!r} has bounds, which rules with a step size do not know: take 'lbfgsb'")
+    named = contenders([method], "loss" if batched else "batch" if described.kind == "loss" else described.kind)
+    contender = named[0]
+    if len(named) > 1:
+        raise ValueError(f"{method!r} stands for {len(named)} methods: name one of them")
+    if "lr" in (contender.set or ()):
+        raise ValueError(f"{method!r} has a step size already: leave it out")
     if not hasattr(contender.given, "lr"):
         raise ValueError(f"{contender.name} has no step size to look for: take a first-order rule, such as 'adam'")
     growth = (end / start) ** (1 / (steps - 1))
@@ -97,7 +107,7 @@ def lr_find(
     if batched:
         from ravine.training.front import train
 
-        how: dict[str, Any] = {"batch_size": described.batch_size, "key": key, "progress": False}
+        how: dict[str, Any] = {"batch_size": described.batch_size, "key": drawn, "progress": False}
         losses = train(described.loss, first, described.data, rule, steps=steps, **how).history["step_loss"]  # type: ignore[arg-type]
     else:
         from ravine.api import minimize

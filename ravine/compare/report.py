@@ -276,7 +276,7 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         known += [(name, number(value, 4)) for name, value in e.tuned.items() if name != "lr"]
         interval = e.interval("seconds", c.target)
         if interval is not None:
-            known.append(("time to target, 95 %", times(interval) or time(interval[0])))
+            known.append(("time to target, 95 %", _interval(*interval)))
         ratio = e.seconds_per_iteration / reference
         known.append(("one iteration", time(e.seconds_per_iteration)))
         if np.isfinite(ratio):
@@ -288,6 +288,12 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         remark = " ".join(filter(None, (e.remark, *(f"{end[0].upper()}{end[1:]}." for end in e.ends))))
         cards.append({"swatch": swatch(i), "name": e.name, "setting": e.setting, "facts": known, "remark": remark})
     return cards
+
+
+def _interval(low: float, high: float) -> str:
+    if np.isfinite(high):
+        return times((low, high)) or time(low)
+    return f"{time(low)} – ∞"
 
 
 def _endings(e: Entry) -> str:
@@ -384,7 +390,7 @@ def html(comparison: Comparison, x_axis: str = "iteration") -> str:
 
 
 def pictures(comparison: Comparison, x_axis: str = "iteration") -> dict[str, str]:
-    """The plots of the report as SVG files of their own, by name."""
-    drawn = {f"{figure['measure']}.svg": figure["svg"] for figure in convergence(comparison, x_axis, standalone=True)}
+    """The plots of the report as SVG that stands alone, by name."""
+    drawn = {str(figure["measure"]): str(figure["svg"]) for figure in convergence(comparison, x_axis, standalone=True)}
     sensitivity = _sensitivity(comparison, standalone=True)
-    return drawn | ({"step_size.svg": sensitivity} if sensitivity else {})
+    return drawn | ({"step_size": sensitivity} if sensitivity else {})

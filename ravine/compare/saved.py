@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ravine.compare.budget import STEPS
 from ravine.compare.comparison import Comparison, Curve, Entry, Shipped, ranked
-from ravine.compare.suite import Suite
+from ravine.compare.suite import Suite, told_apart
 
 LARGEST = 2**29
 """Bytes of a result.json that is still read."""
@@ -46,15 +47,15 @@ def together(paths: Sequence[str | os.PathLike[str]]) -> Comparison | Suite:
     Raises:
         ValueError: nothing to read there, or races on one problem that have no common ranking (other targets or seeds).
     """
-    by_problem: dict[str, list[Comparison]] = {}
+    by_problem: dict[Any, list[Comparison]] = {}
     for path in paths:
         for c in _read(path):
-            by_problem.setdefault(c.problem, []).append(c)
+            by_problem.setdefault((c.options.get("problem", c.problem), c.options.get("fingerprint")), []).append(c)
     made = [merged(found) if len(found) > 1 else found[0] for found in by_problem.values()]
     if len(made) == 1:
         return made[0]
     commands = dict.fromkeys(c.command for c in made)
-    return Suite(tuple(made), "\n".join(commands), sum(c.seconds for c in made))
+    return Suite(told_apart(made), "\n".join(commands), sum(c.seconds for c in made))
 
 
 def _read(path: str | os.PathLike[str]) -> list[Comparison]:
@@ -66,8 +67,11 @@ def _read(path: str | os.PathLike[str]) -> list[Comparison]:
         raise ValueError(f"{file} has more than {LARGEST >> 20} MiB: it is no result of `ravine compare`")
     try:
         saved = json.loads(file.read_text("utf-8"))
-        return [_comparison(c) for c in saved.get("problems", [saved])]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = [_comparison(c) for c in saved.get("problems", [saved])]
+        if not found:
+            raise ValueError("it has no races")
+        return found
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{file} is no result of `ravine compare` ({type(error).__name__}: {error})") from None
 
 
@@ -77,7 +81,12 @@ def _comparison(saved: dict[str, Any]) -> Comparison:
     known["paths"] = {name: _numbers(rows) for name, rows in saved["paths"].items()}
     for name in ("seeds", "tuning_seeds", "warnings"):
         known[name] = tuple(saved[name])
-    return Comparison(**known)
+    made = Comparison(**known)
+    if not made.entries or not all(e.curves and all(len(c.loss) for c in e.curves) for e in made.entries):
+        raise ValueError("a race without runs")
+    if made.kind not in STEPS or not isinstance(made.target, int | float | None):
+        raise ValueError(f"a race of kind {made.kind!r} to {made.target!r}")
+    return made
 
 
 def _entry(saved: dict[str, Any]) -> Entry:
@@ -120,6 +129,10 @@ def merged(comparisons: Sequence[Comparison]) -> Comparison:
         taken[e.name] = taken.get(e.name, 0) + 1
         entries.append(e if taken[e.name] == 1 else dataclasses.replace(e, name=f"{e.name} ({taken[e.name]})"))
     said = [f"Made of {len(comparisons)} races: seconds are those of different runs."] if len(comparisons) > 1 else []
+    for what in ("trials", "tune", "space", "x64"):
+        values = [c.options.get(what) for c in comparisons]
+        if any(v != values[0] for v in values):
+            said.append(f"The races were not alike: {what} was {' and '.join(dict.fromkeys(map(_words, values)))}.")
     for what, differ in (
         ("budget", "Budgets differ"),
         ("environment", "Machines or versions differ, so seconds cannot be compared"),

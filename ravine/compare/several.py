@@ -7,34 +7,38 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ravine.compare.budget import read_budget
 from ravine.compare.contenders import expanded
-from ravine.compare.front import compare
-from ravine.compare.load import load_problem
-from ravine.compare.suite import Suite
+from ravine.compare.front import race
+from ravine.compare.plan import Plan, plan, require_count
+from ravine.compare.space import in_space, read_space
+from ravine.compare.suite import Suite, told_apart
 
 
 def compare_suite(
     problems: Sequence[Any],
     methods: Any = None,
     *,
-    x0: Any = None,
+    space: Any = None,
+    jobs: int = 2,
     tell: Callable[[str], None] | None = None,
     command: str = "",
     **options: Any,
 ) -> Suite:
     """Races methods on several problems and says which one to take over all of them.
 
+    All problems are looked at before the first race. Ctrl-C ends the race that is under way; what has finished is returned.
+
     Args:
         problems: as `compare` takes one; "rosenbrock[n=2|10]" stands for two.
-        methods, x0, tell, command, options: as in `compare`. Problems without a target have no say in the verdict; `target="1%"`
+        methods, jobs, tell, command, options: as in `compare`. Problems without a target have no say in the verdict; `target="1%"`
             gives each of them one.
+        space: as in `compare`; a method that races on some of the problems is tuned there.
 
     Returns:
         A `Suite`: `.table() .verdict .standings() .comparisons .save(folder)`.
 
     Raises:
-        ValueError: no problems, or what `compare` raises, before the first race where it can be told by then.
+        ValueError: no problems, or what `compare` raises, before the first race.
 
     Example:
         >>> import ravine as rv
@@ -48,21 +52,39 @@ def compare_suite(
     each = expanded(problems)
     if not each:
         raise ValueError("no problems to race on; name some, for example ['rosenbrock', 'beale']")
+    if "resume" in options:
+        raise ValueError("resume is for the race on one problem: leave it out, or call compare")
+    require_count("jobs", jobs)
     say = tell or (lambda line: None)
-    loaded = [load_problem(given, x0) for given in each]
-    for problem in loaded:
-        read_budget(options.get("budget"), problem)  # refused before the first race, not after it
-    done = []
-    for i, problem in enumerate(loaded, 1):
-        say(f"problem {i} of {len(each)}: {each[i - 1] if isinstance(each[i - 1], str) else problem.name}")
-        done.append(compare(problem, methods, tell=tell, command=command, **options))
-        say(done[-1].verdict)
-        if done[-1].interrupted:
+    plans = _in_space([plan(given, methods, **options) for given in each], space)
+    done, interrupted = [], False
+    for i, planned in enumerate(plans, 1):
+        say(f"problem {i} of {len(plans)}: {planned.options['problem']}")
+        try:
+            done.append(race(planned, jobs=jobs, tell=tell, command=command))
+        except KeyboardInterrupt:
+            if not done:
+                raise
+            interrupted = True
+        if interrupted or done[-1].interrupted:
+            interrupted = True
             break
-    names = [c.problem for c in done]
-    # The same problem with other values: what was written tells them apart.
-    told = [
-        given if names.count(c.problem) > 1 and isinstance(given, str) else c.problem for c, given in zip(done, each, strict=False)
-    ]
-    comparisons = tuple(dataclasses.replace(c, problem=name) for c, name in zip(done, told, strict=True))
-    return Suite(comparisons, command, time.perf_counter() - began)
+        say(done[-1].verdict)
+    return Suite(told_apart(done), command, time.perf_counter() - began, interrupted)
+
+
+def _in_space(plans: list[Plan], space: Any) -> list[Plan]:
+    """The plans with what each has of the space."""
+    if space is None:
+        return plans
+    ranges = read_space(space)
+    racing = {c.name.split(" ")[0] for p in plans for c in p.racing}
+    absent = [name for name in ranges if name not in racing]
+    if absent:
+        raise ValueError(f"the space has {absent[0]}, which does not race; racing are {', '.join(sorted(racing))}")
+    out = []
+    for p in plans:
+        here = {c.name.split(" ")[0] for c in p.racing} if p.tune and p.problem.kind != "system" else set()
+        made, ignored = in_space(list(p.racing), {name: its for name, its in ranges.items() if name in here})
+        out.append(dataclasses.replace(p, racing=tuple(made), warnings=(*p.warnings, *ignored)))
+    return out

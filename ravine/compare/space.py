@@ -5,7 +5,8 @@
     one_minus_b1 = { min = 1e-3, max = 0.5, scaling = "log" }     # b1 = 1 − this
     eps = { feasible_points = [1e-8, 1e-5] }
 
-Trials are points of a Halton sequence in the space, so that more of them only add to the first ones.
+Trials are points of a Halton sequence in the space, so that more of them only add to the first ones; over a single range they are
+spread evenly.
 """
 
 from __future__ import annotations
@@ -44,10 +45,14 @@ class Range:
         if self.points:
             values = np.array(self.points)[np.minimum((u * len(self.points)).astype(int), len(self.points) - 1)]
         elif self.log:
-            values = np.exp(np.log(self.low) + u * np.log(self.high / self.low))
+            values = np.clip(np.exp(np.log(self.low) + u * np.log(self.high / self.low)), self.low, self.high)
         else:
             values = self.low + u * (self.high - self.low)
         return 1 - values if self.minus else values
+
+    def everywhere(self) -> np.ndarray:
+        """Both ends, or all points."""
+        return self.at(np.arange(len(self.points)) / len(self.points) if self.points else np.array([0.0, 1.0]))
 
     def end(self, value: float) -> str:
         """The end of the range that a value lies at, in words; empty inside of it, and for points."""
@@ -93,6 +98,8 @@ def _from_file(path: str | os.PathLike[str]) -> Any:
             tables = tomllib.load(file)
     except ValueError as error:
         raise ValueError(f"space {path} is no TOML: {error}") from None
+    except OSError as error:
+        raise ValueError(f"space {path} cannot be read: {error.strerror}; name a TOML file") from None
     space = tables.get("ravine", {}).get("space")
     if not isinstance(space, dict) or not space:
         raise ValueError(f"space {path} has no table such as [ravine.space.adam]")
@@ -106,7 +113,12 @@ def _ranges(method: str, given: Any) -> tuple[Range, ...]:
         return given
     if not isinstance(given, Mapping):
         raise ValueError(f"the space of {method} must be a table of hyperparameters, got {given!r}")
-    return tuple(_range(method, key, what) for key, what in given.items())
+    found = tuple(_range(method, key, what) for key, what in given.items())
+    names = [r.name for r in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"the space of {method} has both {twice[0]} and one_minus_{twice[0]}: leave out one")
+    return found
 
 
 def _range(method: str, key: str, given: Any) -> Range:
@@ -120,7 +132,7 @@ def _range(method: str, key: str, given: Any) -> Range:
         known = [h.name for h in fresh.hypers()]
         raise ValueError(f"{method} has no hyperparameter {name!r}{nearest(name, known) if known else '; it has none'}")
     made = _read(f"the range of {method}.{key}", name, minus, given)
-    for value in made.at(np.array([0.0, 1.0])):
+    for value in made.everywhere():
         owner.replace(**{name: float(value)})  # refuses, in words, what the method does not take
     return made
 
@@ -158,21 +170,27 @@ def declared(method: Any) -> tuple[Range, ...]:
     return tuple(ranges)
 
 
-def trials(ranges: tuple[Range, ...], n: int) -> dict[str, np.ndarray]:
-    """n points of the space, by the name of the hyperparameter: evenly over one range, a Halton sequence over several."""
+def trials(ranges: tuple[Range, ...], n: int, first: Mapping[str, float] | None = None) -> dict[str, np.ndarray]:
+    """n points of the space, by the name of the hyperparameter: evenly over one range, a Halton sequence over several.
+
+    Args:
+        first: a point to begin with, in place of the last of the others.
+    """
     if len(ranges) == 1:
         parts = np.linspace(0, 1, n)[:, None] if n > 1 else np.full((1, 1), 0.5)
     else:
         from scipy.stats import qmc
 
         parts = qmc.Halton(len(ranges), seed=0).random(n)
-    return {r.name: r.at(parts[:, i]) for i, r in enumerate(ranges)}
+    points = {r.name: r.at(parts[:, i]) for i, r in enumerate(ranges)}
+    return {name: np.concatenate([[first[name]], v[: n - 1]]) for name, v in points.items()} if first else points
 
 
-def in_space(contenders: list[Contender], space: Space) -> list[Contender]:
-    """The contenders, each tuned over its part of the space; what that does not name keeps its default, but for the step size.
+def in_space(contenders: list[Contender], space: Space) -> tuple[list[Contender], list[str]]:
+    """The contenders, each tuned over its part of the space, and in words what of the space is not used.
 
-    Who has no part in it, or came with values of its own, races as before.
+    What that does not name keeps its default, but for the step size. What came with the name of a method keeps its value; a step
+    size that did means that it races as it is.
 
     Raises:
         ValueError: the space names a method that does not race.
@@ -181,11 +199,16 @@ def in_space(contenders: list[Contender], space: Space) -> list[Contender]:
     absent = [name for name in space if name not in racing]
     if absent:
         raise ValueError(f"the space has {absent[0]}, which does not race; racing are {', '.join(sorted(racing))}")
-    return [_with_ranges(c, space.get(c.name.split(" ")[0], ())) for c in contenders]
+    made = [_with_ranges(c, space.get(c.name.split(" ")[0], ())) for c in contenders]
+    kept = [c.name for c in made if not c.space and space.get(c.name.split(" ")[0])]
+    return made, [f"The space is not used by what races as it was given: {', '.join(kept)}."] if kept else []
 
 
 def _with_ranges(contender: Contender, ranges: tuple[Range, ...]) -> Contender:
-    if not ranges or contender.fixed or contender.set:
+    if contender.set is None or contender.fixed or (not contender.tuned and contender.set):
+        return contender
+    ranges = tuple(r for r in ranges if r.name not in contender.set)
+    if not ranges:
         return contender
     if contender.tuned and all(r.name != "lr" for r in ranges):
         ranges = (Range("lr", *GRID, log=True), *ranges)

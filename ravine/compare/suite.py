@@ -13,12 +13,13 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ravine.compare.comparison import AXES, Comparison
-from ravine.core.files import write_whole
+from ravine.compare.comparison import AXES, Comparison, cell
+from ravine.core.files import file_name, write_whole
 from ravine.core.plain import plain
 
 LIMIT = 4.0
@@ -36,8 +37,9 @@ class Standing:
         name: the registered name.
         ratios: cost over the least cost, for each problem with a target; infinity where it was not solved.
         score: the mean height of its profile from 1 to `LIMIT`.
-        solved, best: of how many problems it reached the target and kept it; where it was the quickest.
-        speed_up: how many times less the reference costs it, the geometric mean over the problems that both solved; None without.
+        solved, best: on how many problems a seed reached the target and not all of these ended above it; where it was the quickest.
+        speed_up: how many times less it costs than the reference, the geometric mean over the problems that both solved; None
+            without.
     """
 
     name: str
@@ -61,11 +63,13 @@ class Suite:
         comparisons: one a problem.
         command: what reproduces it.
         seconds: all races took.
+        interrupted: whether Ctrl-C cut it short.
     """
 
     comparisons: tuple[Comparison, ...]
     command: str = ""
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def judged(self) -> tuple[Comparison, ...]:
@@ -75,7 +79,7 @@ class Suite:
     @property
     def reference(self) -> str:
         """The method that speed-ups are relative to."""
-        solved = [e.name for c in self.judged for e in c.entries if e.reached(c.target)]
+        solved = [name for name, cost in _costs(self.judged, "seconds").items() if np.isfinite(cost).any()]
         return next((name for name in REFERENCES if name in solved), solved[0] if solved else "")
 
     def standings(self, axis: str = "seconds") -> tuple[Standing, ...]:
@@ -108,13 +112,14 @@ class Suite:
     def verdict(self) -> str:
         """One sentence: which method to take over all problems, with the numbers."""
         standings, n = self.standings(), len(self.judged)
+        of = f"{n} problem{'s' * (n != 1)}"
         if not standings:
             return 'No problem has a target, so there is nothing to judge by: give one, such as target="1%".'
         first = standings[0]
         if not first.solved:
-            return f"No method reached the target of any of the {n} problems: give a larger budget or higher targets."
+            return f"No method reached the target of any of the {of}: give a larger budget or higher targets."
         quickest = f"was the quickest on {first.best}, score {first.score:.2f}"
-        text = f"Take {first.name}: it solved {first.solved} of {n} problems and {quickest}"
+        text = f"Take {first.name}: it solved {first.solved} of {of} and {quickest}"
         rest = [s for s in standings[1:] if s.solved]
         if not rest:
             return text + "; no other method solved any."
@@ -124,12 +129,14 @@ class Suite:
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know before believing the table."""
         out = []
-        if len(self.judged) < FEW:
-            out.append(f"With {len(self.judged)} problems a profile says little; {FEW} or more make it worth reading.")
+        n = len(self.judged)
+        if n < FEW:
+            out.append(f"With {n} problem{'s' * (n != 1)} a profile says little; {FEW} or more make it worth reading.")
         left = [c.problem for c in self.comparisons if c.target is None]
         if left:
             out.append(f"Without a target, so not in the profile: {', '.join(left)}. Give one, such as --target 1%.")
-        nobody = [c.problem for c in self.judged if not any(e.reached(c.target) for e in c.entries)]
+        costs = _costs(self.judged, "seconds").values()
+        nobody = [c.problem for i, c in enumerate(self.judged) if not any(np.isfinite(cost[i]) for cost in costs)]
         if nobody:
             out.append(f"Solved by nobody: {', '.join(nobody)}.")
         some = [
@@ -139,8 +146,8 @@ class Suite:
         ]
         if some:
             out.append(f"Did not race on all problems, which counts as not solved: {', '.join(some)}.")
-        if any(c.interrupted for c in self.comparisons):
-            out.append("The race was interrupted.")
+        if self.interrupted or any(c.interrupted for c in self.comparisons):
+            out.append("The race was interrupted: what had finished is here.")
         return tuple(out)
 
     def rows(self, axis: str = "seconds") -> list[dict[str, Any]]:
@@ -207,7 +214,7 @@ class Suite:
         lines = ["method,axis,ratio,solved"]
         for axis in AXES:
             for s in self.standings(axis):
-                lines += [f"{s.name},{axis},{r:.6g},{part:.6g}" for r, part in zip(*s.profile(), strict=True)]
+                lines += [f"{cell(s.name)},{axis},{r:.6g},{part:.6g}" for r, part in zip(*s.profile(), strict=True)]
         return "\n".join(lines) + "\n"
 
     def save(self, folder: str | os.PathLike[str], x_axis: str = "iteration") -> pathlib.Path:
@@ -240,9 +247,12 @@ class Suite:
         return out
 
 
-def file_name(text: str) -> str:
-    """A name that a file can have."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text).strip("-")[:60] or "problem"
+def told_apart(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons with a name of their own each: as the problem was written where several have its name, else with a number."""
+    names = [c.problem for c in comparisons]
+    written = [c.options.get("problem", c.problem) if names.count(c.problem) > 1 else c.problem for c in comparisons]
+    numbered = [name if written.count(name) == 1 else f"{name} ({written[:i].count(name) + 1})" for i, name in enumerate(written)]
+    return tuple(dataclasses.replace(c, problem=name) for c, name in zip(comparisons, numbered, strict=True))
 
 
 def score(ratios: np.ndarray) -> float:

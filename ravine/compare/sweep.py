@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -75,14 +74,17 @@ class Sweep:
         final = np.where(np.isfinite(losses[..., -1]), losses[..., -1], np.inf)
         outcome = np.minimum(np.median(final, 0), start)[self._order]  # whoever diverges sees it, and has the start
         n = self.tried
-        # Of all ways to draw k of n settings, so many have the i-th best as their best one.
-        ways = [[math.comb(n - 1 - i, k - 1) / math.comb(n, k) for i in range(n)] for k in range(1, n + 1)]
-        return np.array(ways) @ outcome
+        k = np.arange(1, n + 1)
+        part, expected = k / n, np.zeros(n)  # of all ways to draw k of n settings, those whose best one is the i-th best of all
+        for i in range(n):
+            expected += part * outcome[i]
+            part = part * np.clip(n - i - k, 0, None) / max(n - 1 - i, 1)
+        return expected
 
     def entered(self, pace: float) -> Entry:
         """The outcome."""
         tuned, last = self.contender.tuned, self.tried - 1
-        alone = set(self.points) == {"lr"}
+        alone = set(self.points) == {"lr"} and not any(r.points for r in self.contender.space)
         ends = [r.end(self.point[r.name]) for r in self.contender.space]
         return Entry(
             name=self.contender.name,
@@ -100,6 +102,7 @@ class Sweep:
             shipped=self._shipped(pace),
             by_trials=self._by_trials() if tuned and last else np.zeros(0),
             cut=self.cut,
+            spec=self.contender.spec(self.point),
         )
 
     def _shipped(self, pace: float) -> Shipped | None:

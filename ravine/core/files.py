@@ -12,17 +12,42 @@ from typing import IO
 
 @contextmanager
 def whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file to write to, which takes its name when the block ends; after an error there is none, or the one from before."""
-    target = pathlib.Path(path)
+    """A file to write to, which takes its name when the block ends; after an error there is none, or the one from before.
+
+    A link is followed, and the file that is replaced keeps its permissions.
+
+    Raises:
+        ValueError: the path is that of a folder, or of a device.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path} is no file that can be replaced: name another")
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        os.chmod(name, 0o644)  # mkstemp's are for the owner's eyes alone
+        os.chmod(name, mode)
         os.replace(name, target)
     except BaseException:
         pathlib.Path(name).unlink(missing_ok=True)
         raise
+
+
+def _umask() -> int:
+    """What new files do not grant; it can be read only by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def file_name(text: str) -> str:
+    """A name that a file can have.
+
+    >>> file_name("../rosenbrock[n=2]")
+    'rosenbrock-n-2'
+    """
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text).strip("-")[:60] or "problem"
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:

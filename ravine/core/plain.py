@@ -27,7 +27,7 @@ def as_dict(result: Any) -> dict[str, Any]:
             **{name: getattr(result, name) for name in ("success", "message", "nit", "nfev", "njev", "nhev", "work")},
             **{name: getattr(result, name) for name in ("optimality", "scale")},
             "best": None if result.best is None else result.best._asdict(),
-            "history": result.history,
+            "history": {name: _written(v, result) for name, v in result.history.items()},
             "method": None if result.method is None else settings(result.method),
             "given": result.given if result.given is None or isinstance(result.given, str) else settings(result.given),
             "why": result.why,
@@ -35,6 +35,13 @@ def as_dict(result: Any) -> dict[str, Any]:
             "seconds": {"compile": result.seconds.compile, "run": result.seconds.run, "total": result.seconds.total},
         }
     )
+
+
+def _written(column: Any, result: Any) -> Any:
+    """The rows that were written: inside `jit` there is room for more."""
+    rows = jax.tree.leaves(column)
+    many = np.ndim(result.nit) or not rows or "iteration" in result.history or rows[0].shape[0] <= int(result.nit) + 1
+    return column if many else jax.tree.map(lambda v: v[: int(result.nit) + 1], column)
 
 
 def plain(value: Any) -> Any:

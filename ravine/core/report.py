@@ -127,15 +127,17 @@ def _value(result: Any) -> Rows:
     if not np.isnan(optimality):
         first = float(getattr(result.gauge, "first", np.nan))
         rows.append(("optimality", f"{optimality:.3g}" + (f", at the start {first:.3g}" if np.isfinite(first) else "")))
-        rows.append(("scale", f"{scale:.3g}, so the relative optimality is {optimality / scale:.3g}"))
+        relative = f", so the relative optimality is {optimality / scale:.3g}" if scale else ""  # 0 beside residuals that are 0
+        rows.append(("scale", f"{scale:.3g}{relative}"))
     return rows
 
 
 def _values_of_many(result: Any) -> Rows:
     rows = [("final", _spread(result.fun))]
-    return (
-        rows if np.isnan(result.optimality).all() else [*rows, ("relative optimality", _spread(result.optimality / result.scale))]
-    )
+    if np.isnan(result.optimality).all():
+        return rows
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return [*rows, ("relative optimality", _spread(np.asarray(result.optimality) / np.asarray(result.scale)))]
 
 
 def _iterations(result: Any) -> Rows:

@@ -342,3 +342,23 @@ def test_spaces_in_the_file_of_settings_count_and_a_wide_table_is_whole(tmp_path
     (entry,) = json.loads((tmp_path / "o" / "result.json").read_text())["entries"]
     assert set(entry["tuned"]) == {"lr", "beta"}
     assert "× best" in capsys.readouterr().out
+
+
+def test_a_tuned_file_has_all_that_the_search_had(tmp_path, capsys):
+    file = tmp_path / "new" / "tuned.toml"
+    flags = ["--x0=2,1", "--seed", "4", "--budget", "20steps", "--trials", "4", "-t", "auto"]
+    assert run(["tune", "sphere", "-m", "momentum[beta=0.5]", "bfgs", *flags, "-o", str(file)]) == 0
+    text = file.read_text()
+    assert 'x0 = "2,1"' in text
+    assert "seed = 4" in text
+    assert "beta=0.5" in text
+    assert run(["compare", "--config", str(file), "-q", "-o", str(tmp_path / "o")]) == 0
+    assert run(["tune", "sphere", "-m", "momentum", "-o", str(tmp_path)]) == 2
+    assert "is a folder: name the file to write" in capsys.readouterr().err
+
+
+def test_a_tracker_that_fails_does_not_take_the_race_back(tmp_path, capsys):
+    assert run(["compare", "sphere", *QUICK, "-t", "1e-3", "-o", str(tmp_path), "--log", "jsonl:/proc/nothing/x.jsonl"]) == 0
+    captured = capsys.readouterr()
+    assert "Take " in captured.out
+    assert captured.err.startswith("note: --log: ")

@@ -15,7 +15,7 @@ from ravine.compare.load import load_problem
         ("sphere", 7, "7 iterations"),
         ("sphere", "1step", "1 iteration"),
         ("sphere", "5000grads", "5,000 gradients"),
-        ("sphere", "2min", "120 s for all methods together"),
+        ("sphere", "2min", "120 s for all methods together, 100,000 iterations at most"),
         ("digits_mlp", None, "20 epochs"),
         ("digits_mlp", "200gradients", "200 gradients of batches (10 epochs)"),
         ("poisson[n=4]", "30products", "30 products"),
@@ -31,6 +31,9 @@ def test_a_budget_in_words(problem, given, words):
         ("sphere", "30products", "the work on problem 'sphere' is counted in gradients; write budget '30gradients'"),
         ("poisson[n=4]", "30grads", "is counted in products"),
         ("sphere", "30horses", "cannot be read"),
+        ("sphere", "1e400steps", "is above 1,000,000, for which there is no room"),
+        ("sphere", "1e13steps", "is above 1,000,000"),
+        ("digits_mlp", "5grads", "is less than an epoch of 'digits_mlp', which has 20 batches"),
     ],
 )
 def test_a_unit_that_the_problem_does_not_have(problem, given, words):
@@ -61,6 +64,14 @@ def test_gradients_of_batches_are_steps_and_full_gradients_count_as_an_epoch():
     ends = {e.name: e.curves[0] for e in race.entries}
     assert ends["sgd"].iteration[-1] == 60
     assert ends["lbfgs"].work[-1] <= 3  # the budget is 3 epochs; sgd drops the examples that fill no batch
+
+
+def test_epochs_are_as_many_gradients_for_what_takes_all_data_at_once():
+    race = rv.compare("digits_mlp[width=8]", ["sgd", "lbfgs"], budget="4epochs", seeds=1, trials=2)
+    lbfgs = next(e for e in race.entries if e.name == "lbfgs").curves[0]
+    assert 3 <= lbfgs.work[-1] <= 4
+    free = rv.compare("digits_mlp[width=8]", ["sgd", "lbfgs"], budget="40steps", seeds=1, trials=2)
+    assert "Budget of what takes all data at once (lbfgs): 40 iterations." in free.warnings
 
 
 def test_a_linear_system_within_a_budget_of_products():

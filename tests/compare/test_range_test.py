@@ -7,6 +7,8 @@ import pytest
 import ravine as rv
 from ravine.compare.range_test import read_curve
 
+BOX = rv.Problem(name="box", fun=lambda x: jnp.sum(x**2), x0=jnp.ones(2), bounds=(0.5, 2.0))
+
 
 @pytest.mark.parametrize("curvature", [1e-2, 1.0, 1e2])
 def test_gradient_descent_is_told_a_step_below_two_over_the_curvature(curvature):
@@ -76,6 +78,10 @@ def test_residuals_and_the_loss_over_all_data_have_step_sizes_too():
         (lambda: rv.lr_find("sphere", "bfgs"), "bfgs has no step size to look for: take a first-order rule, such as 'adam'"),
         (lambda: rv.lr_find("sphere", "adma"), "did you mean 'adam'"),
         (lambda: rv.lr_find("sphere", start=1.0, end=0.1), "the first less than the second"),
+        (lambda: rv.lr_find("sphere", "first_order"), "stands for .* methods: name one of them"),
+        (lambda: rv.lr_find("sphere", "adam[lr=0.1]"), "has a step size already: leave it out"),
+        (lambda: rv.lr_find("sphere", start="a"), "start and end must be step sizes"),
+        (lambda: rv.lr_find(BOX), "has bounds, which rules with a step size do not know"),
         (lambda: rv.lr_find("sphere", steps=3), "steps must be a whole number of at least 10"),
         (lambda: rv.lr_find("poisson[n=4]"), "is a linear system: its methods have no step size"),
     ],

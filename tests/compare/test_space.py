@@ -1,5 +1,7 @@
 """Search spaces: what they say, the points that they give, and a race that tunes over them."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,13 +46,26 @@ def test_a_range_alone_is_walked_evenly():
     np.testing.assert_allclose(trials((Range("lr", 1e-4, 10.0, True),), 6)["lr"], np.geomspace(1e-4, 10, 6))
 
 
-def test_only_a_name_without_values_is_tuned_over_the_space():
-    space = read_space({"adam": {"one_minus_b1": {"min": 0.01, "max": 0.5}}})
-    named, given, lr = in_space(contenders(["adam", "adam[b1=0.8]", "adam[lr=0.1]"], "loss"), space)
-    assert [r.name for r in named.space] == ["lr", "b1"]
-    assert given.space == ()
-    assert given.tuned
-    assert not lr.tuned
+def test_what_came_with_a_name_keeps_its_value():
+    space = read_space({"adam": {"one_minus_b1": {"min": 0.01, "max": 0.5}, "eps": {"feasible_points": [1e-8, 1e-6]}}})
+    racing = contenders(["adam", "adam[b1=0.8]", "adam[lr=0.1]", rv.Adam()], "loss")
+    made, ignored = in_space(racing, space)
+    assert [[r.name for r in c.space] for c in made] == [["lr", "b1", "eps"], ["lr", "eps"], [], []]
+    assert ignored == ["The space is not used by what races as it was given: adam (3), adam (4)."]
+    assert [c.tuned for c in made] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "given", ["adam", "adam[b1=0.8]", "adam[lr=0.1]", "bfgs", "momentum[beta=0.5]", "proxprop", "lbfgs[memory=5]"]
+)
+def test_a_setting_comes_back_from_its_name(given):
+    (contender,) = contenders([given], "loss" if given == "proxprop" else "fun")
+    point = {"lr": 0.021544346585869789, "b2": 0.99999684} if given.startswith("adam") and contender.tuned else {}
+    written = contender.spec(point)
+    (again,) = contenders([written], "loss" if given == "proxprop" else "fun")
+    theirs, ours = (jax.tree.map(np.float32, jax.tree.leaves(m)) for m in (again.given, contender.at(point)))
+    assert theirs == ours
+    assert jax.tree.structure(again.given) == jax.tree.structure(contender.given)
 
 
 def test_values_go_to_whoever_has_the_hyperparameter():
@@ -114,6 +129,10 @@ def test_a_best_value_at_an_end_of_its_range_is_told():
         ({"adam": {"eps": {"feasible_points": []}}}, "feasible_points must be a list of numbers"),
         ({"adam": 3}, "the space of adam must be a table"),
         (3, "space must be a TOML file or a dict"),
+        ({"adam": {"b1": {"feasible_points": [0.9, 1.5, 0.99]}}}, "Adam: b1 must be at least 0 and less than 1, got b1=1.5"),
+        ({"adam": {"b1": {"min": 0.1, "max": 0.5}, "one_minus_b1": {"min": 0.1, "max": 0.5}}}, "has both b1 and one_minus_b1"),
+        ("nowhere.toml", "space nowhere.toml cannot be read: No such file or directory; name a TOML file"),
+        ("/tmp", "space /tmp cannot be read: Is a directory"),
         ({"lion": {"lr": {"min": 0.1, "max": 1.0}}}, "the space has lion, which does not race; racing are adam"),
     ],
 )
@@ -148,3 +167,47 @@ def test_tuning_finds_no_worse_than_its_sweep():
 
 def test_tuning_where_there_is_nothing_to_tune_is_a_race():
     assert rv.tune("sphere", ["bfgs"], budget="20steps").winner.name == "bfgs"
+
+
+def test_tuning_keeps_what_came_with_a_name_and_two_of_one_name_apart():
+    tuned = rv.tune("beale", ["adam[b1=0.8]", "adam", "adam[lr=0.1]", rv.BFGS()], budget="60steps", trials=6)
+    by_name = {e.name: e for e in tuned.entries}
+    assert set(by_name) == {"adam", "adam (2)", "adam (3)", "bfgs"}
+    assert set(by_name["adam"].tuned) == {"lr", "b2", "eps"}
+    assert "b1=0.8" in by_name["adam"].spec
+    assert set(by_name["adam (2)"].tuned) == {"lr", "b1", "b2", "eps"}
+    assert by_name["adam (3)"].spec == "adam[lr=0.1]"
+    again = rv.compare("beale", tuned.settings, budget="60steps")
+    for e, f in zip(sorted(again.entries, key=lambda e: e.final), sorted(tuned.entries, key=lambda e: e.final), strict=True):
+        np.testing.assert_allclose(e.final, f.final, rtol=1e-4, atol=1e-9)
+
+
+def test_tuning_aims_at_one_target_in_both_rounds():
+    bowl = rv.Problem(name="bowl", fun=lambda x: jnp.sum((x - 3.0) ** 2) - 5, x0=jnp.zeros(2))
+    tuned = rv.tune(bowl, ["momentum"], budget="20steps", trials=6, target="1%")
+    assert sum(w.startswith("The target") for w in tuned.warnings) == 1
+    assert f"{tuned.target:.6g}" in next(w for w in tuned.warnings if w.startswith("The target"))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rv.tune("poisson[n=4]"), "is a linear system, whose methods have nothing that is tuned"),
+        (lambda: rv.compare("poisson[n=4]", ["sor"], space={"sor": {"weight": {"min": 1.0, "max": 1.9}}}), "race as they are"),
+        (lambda: rv.tune("sphere", ["adam"], trials=0), "trials must be a whole number of at least 1"),
+        (lambda: rv.tune("sphere", ["adam"], resume="."), "tune takes neither resume nor tune"),
+    ],
+)
+def test_what_cannot_be_tuned_is_told(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_points_have_no_edge_and_a_range_that_ends_at_one_is_legal():
+    space = {"gradient_descent": {"lr": {"feasible_points": [0.01, 0.001]}}}
+    race = rv.compare("sphere", ["gradient_descent"], budget="20steps", trials=4, space=space)
+    assert race.winner.edge == ""
+    assert race.winner.step_size == pytest.approx(0.01)
+    assert not any("edge" in w or "end of" in w for w in race.warnings)
+    (whole,) = read_space({"momentum": {"one_minus_beta": {"min": 0.01, "max": 1.0, "scaling": "log"}}})["momentum"]
+    assert whole.at(np.array([0.0, 1.0])).tolist() == [0.99, 0.0]

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -130,6 +131,8 @@ def test_the_same_problem_with_other_values_is_told_apart():
     [
         (lambda: rv.compare_suite([]), "no problems to race on"),
         (lambda: rv.compare_suite(["sphere", "sfere"], ["bfgs"]), "did you mean 'sphere'"),
+        (lambda: rv.compare_suite(["sphere", "poisson[n=4]"], ["bfgs"]), "BFGS needs a scalar function"),
+        (lambda: rv.compare_suite(["sphere"], ["bfgs"], resume="."), "resume is for the race on one problem"),
         (lambda: rv.compare_suite(["digits_mlp", "sphere"], ["sgd"], budget="3epochs"), "has no data, so no epochs"),
         (lambda: Suite((problem("a", adam=1),)).standings("minutes"), "axis must be one of iteration, work, seconds"),
     ],
@@ -146,7 +149,7 @@ def test_a_comparison_comes_back_as_it_was(tmp_path):
     assert again.to_json() == race.to_json()
     assert again.table() == race.table()
     assert again.to_html() == race.to_html()
-    assert json.loads((tmp_path / "config.json").read_text())["methods"] == ["sgd", "lion"]
+    assert json.loads((tmp_path / "config.json").read_text())["methods"] == {"sgd": "sgd", "lion": "lion"}
 
 
 def test_a_race_goes_on_where_it_was_stopped(tmp_path):
@@ -185,6 +188,79 @@ def test_another_race_is_not_gone_on_with(tmp_path):
         rv.compare("sphere", ["bfgs"], budget="20steps", resume=tmp_path / "nowhere")
 
 
+def valley(curvature, start=1.0):
+    return rv.Problem(name="own", fun=lambda x: curvature * jnp.sum(x**2), x0=start * jnp.ones(2), target=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ((valley(1.0), ["adam"]), (valley(2.0), ["adam"]), "own has another start, other data or another function now"),
+        ((valley(1.0), ["adam"]), (valley(1.0, 2.0), ["adam"]), "own has another start"),
+        ((valley(1.0), ["adam[b1=0.8]"]), (valley(1.0), ["adam[b1=0.3]"]), r"adam was adam\[b1=0.8\] there, and is adam\[b1=0.3\]"),
+        ((valley(1.0), ["bfgs"], "3s"), (valley(1.0), ["bfgs", "lbfgs"], "3s"), "the seconds were shared by bfgs"),
+    ],
+)
+def test_a_race_that_only_looks_the_same_is_not_gone_on_with(tmp_path, before, now, words):
+    problem_, methods, *budget = before
+    rv.compare(problem_, methods, budget=budget[0] if budget else "20steps", trials=2).save(tmp_path)
+    problem_, methods, *budget = now
+    with pytest.raises(ValueError, match=words):
+        rv.compare(problem_, methods, budget=budget[0] if budget else "20steps", trials=2, resume=tmp_path)
+
+
+def test_what_is_not_named_again_stays_and_another_machine_is_told(tmp_path):
+    race = rv.compare("sphere", ["bfgs"], budget="20steps")
+    dataclasses.replace(race, environment={"jax": "0.1"}).save(tmp_path)
+    more = rv.compare("sphere", ["lbfgs"], budget="20steps", resume=tmp_path)
+    assert {e.name for e in more.entries} == {"bfgs", "lbfgs"}
+    assert any("on other versions or another machine" in w for w in more.warnings)
+
+
+def test_ctrl_c_in_a_later_problem_keeps_the_finished_ones(monkeypatch):
+    from ravine.compare import several
+
+    def once(planned, **how):
+        if planned.options["problem"] == "booth":
+            raise KeyboardInterrupt
+        return race(planned, **how)
+
+    race = several.race
+    monkeypatch.setattr(several, "race", once)
+    suite = rv.compare_suite(["sphere", "booth"], ["bfgs"], budget="20steps")
+    assert [c.problem for c in suite.comparisons] == ["sphere"]
+    assert suite.interrupted
+    assert any("interrupted" in w for w in suite.warnings)
+    with pytest.raises(KeyboardInterrupt):
+        rv.compare_suite(["booth", "sphere"], ["bfgs"], budget="20steps")
+
+
+def test_races_on_problems_of_one_name_are_no_race_on_one_problem(tmp_path):
+    for n in (2, 4):
+        rv.compare(f"rosenbrock[n={n}]", ["bfgs"], budget="50steps").save(tmp_path / str(n))
+    both = together([tmp_path / "2", tmp_path / "4"])
+    assert isinstance(both, Suite)
+    assert [c.problem for c in both.comparisons] == ["rosenbrock[n=2]", "rosenbrock[n=4]"]
+    same = rv.compare_suite([valley(1.0), valley(2.0)], ["bfgs"], budget="50steps")
+    assert [c.problem for c in same.comparisons] == ["own (1)", "own (2)"]
+    assert set(same.rows()[0]["ratio"]) == {"own (1)", "own (2)"}
+
+
+def test_each_problem_of_a_suite_has_what_it_knows_of_a_space():
+    space = {"adam": {"lr": {"min": 0.01, "max": 1.0}}, "levenberg_marquardt": {}}
+    suite = rv.compare_suite([valley(1.0), "sphere"], ["adam"], budget="20steps", trials=3, space={"adam": space["adam"]})
+    assert all(c.winner.step_size >= 0.01 for c in suite.comparisons)
+    with pytest.raises(ValueError, match="the space has levenberg_marquardt, which does not race"):
+        rv.compare_suite(["sphere", "beale"], ["adam"], space=space)
+
+
+def test_where_nobody_falls_there_is_no_part_of_the_way():
+    flat = rv.Problem(name="flat", fun=lambda x: 3.0 + 0.0 * jnp.sum(x), x0=jnp.ones(2))
+    race = rv.compare(flat, ["bfgs", "adam"], budget="5steps", trials=2, target="1%")
+    assert race.target is None
+    assert any("No run came below the start" in w for w in race.warnings)
+
+
 def test_races_on_one_problem_become_one_ranking(three):
     other = dataclasses.replace(three, entries=(entry("muon", [curve([2, 0.05], s) for s in (0, 1)]), three.entries[0]))
     both = merged([three, dataclasses.replace(other, budget="9 epochs", environment={"jax": "1.0"})])
@@ -196,7 +272,9 @@ def test_races_on_one_problem_become_one_ranking(three):
         merged([three, dataclasses.replace(three, target=0.2)])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"problems": 3}', '{"problem": "a", "entries": [3]}', "null"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"problems": 3}', '{"problems": []}', '{"problem": "a", "entries": [3]}', "null"]
+)
 def test_a_file_that_is_no_result_is_refused_in_words(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(ValueError, match="is no result of `ravine compare`"):
@@ -211,5 +289,6 @@ def test_the_interval_of_an_expected_cost():
     assert low == 10.0
     assert high == np.inf  # one draw in 27 has no seed that got there
     assert low < mixed.expected("iteration", 0.1) < high
+    assert "10 ms – ∞" in comparison([mixed]).to_html()
     assert entry("adam", [curve([2, 0.05])]).interval("iteration", 0.1) is None
     assert mixed.interval("iteration", 1e-9) is None

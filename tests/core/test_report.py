@@ -185,3 +185,15 @@ def test_a_picture_of_nothing_says_what_to_record(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ImportError, match=r"pip install 'ravine\[plot\]'"):
         r.plot()
+
+
+def test_a_fit_that_ends_exactly_has_no_relative_optimality():
+    fit = rv.least_squares(lambda x: x - 1.0, jnp.zeros(3))
+    assert float(fit.scale) == 0
+    assert "relative optimality" not in fit.report()
+    assert "CONVERGED" in fit._repr_html_()
+
+
+def test_rows_that_were_not_written_are_not_in_the_dict():
+    result = jax.jit(lambda x: rv.minimize(lambda v: jnp.sum((v - 3.0) ** 2), x, method="newton", history="f"))(jnp.zeros(2))
+    assert len(result.to_dict()["history"]["f"]) == int(result.nit) + 1
