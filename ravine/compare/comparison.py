@@ -153,8 +153,12 @@ class Entry:
         """The middle 95 % of the expected cost when the seeds are drawn anew with replacement; None for one seed, or no hit."""
         if len(self.curves) < 2 or not self.reached(target):
             return None
-        drawn = np.random.default_rng(0).integers(len(self.curves), size=(RESAMPLES, len(self.curves)))
-        costs = [expected([self.curves[i] for i in row], axis, target) for row in drawn]
+        firsts = [c.first(target) for c in self.curves]
+        spent = np.array([getattr(c, axis)[-1 if i is None else i] for c, i in zip(self.curves, firsts, strict=True)], float)
+        reached = np.array([i is not None for i in firsts])
+        drawn = np.random.default_rng(0).integers(len(spent), size=(RESAMPLES, len(spent)))
+        with np.errstate(divide="ignore"):
+            costs = spent[drawn].sum(1) / reached[drawn].sum(1)
         low, high = np.quantile(costs, (0.025, 0.975), method="inverted_cdf")
         return float(low), float(high)
 
