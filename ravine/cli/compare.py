@@ -106,6 +106,7 @@ def compare(
     import jax
 
     from ravine.cli import use_compilation_cache
+    from ravine.cli.board import following
     from ravine.compare.contenders import expanded
     from ravine.compare.front import compare as race
     from ravine.compare.several import compare_suite
@@ -121,7 +122,7 @@ def compare(
     each = expanded(problems)
     if resume and len(each) > 1:
         raise ValueError("--resume goes on with the race on one problem: name one, and its folder with --out DIR")
-    given = {
+    given: dict[str, Any] = {
         "budget": budget,
         "seeds": seeds,
         "seed": seed,
@@ -131,7 +132,6 @@ def compare(
         "space": space if space is not None or config is None or not has_spaces(config) else config,
         "x0": numbers(x0),
         "jobs": jobs,
-        "tell": say,
         "command": command(),
     }
     names = listed(methods)
@@ -139,10 +139,12 @@ def compare(
         tracker = open_tracker(log) if log else None  # before the race, so that a wrong name is told now
     except ImportError as error:
         raise ValueError(str(error)) from None
-    if len(each) > 1:
-        outcome: Any = compare_suite(each, names, **given)
-    else:
-        outcome = race(each[0], names, resume=out if resume else None, **given)
+    with following(say, quiet or json) as (tell, watch):
+        given |= {"tell": tell, "watch": watch}
+        if len(each) > 1:
+            outcome: Any = compare_suite(each, names, **given)
+        else:
+            outcome = race(each[0], names, resume=out if resume else None, **given)
     several = isinstance(outcome, Suite)
     kept = "problems" if several else file_name(outcome.problem)
     folder = out or pathlib.Path(f"compare-{kept}-{time.strftime('%Y%m%d-%H%M%S')}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_text
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -78,6 +78,7 @@ def tune(
     import jax
 
     from ravine.cli import use_compilation_cache
+    from ravine.cli.board import following
     from ravine.compare.space import has_spaces
     from ravine.compare.tune import tune as search
     from ravine.core.files import write_whole
@@ -87,8 +88,9 @@ def tune(
         jax.config.update("jax_enable_x64", True)
     if space is None and config is not None and has_spaces(config):
         space = config
-    given = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "x0": start, "tell": say, "command": command()}
-    found = search(problem, listed(methods), trials=trials, space=space, **given)
+    given: dict[str, Any] = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "x0": start, "command": command()}
+    with following(say, quiet or json) as (tell, watch):
+        found = search(problem, listed(methods), trials=trials, space=space, tell=tell, watch=watch, **given)
     flags = {"problem": problem, "methods": found.settings, "seeds": seeds, "seed": seed, "x64": x64}
     flags |= {name: value for name, value in (("budget", budget), ("target", target), ("x0", x0)) if value is not None}
     text = "".join(f"{name} = {json_text.dumps(value, ensure_ascii=False)}\n" for name, value in flags.items())

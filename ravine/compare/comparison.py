@@ -116,6 +116,7 @@ class Entry:
         shipped: how it did with its defaults, None where that was not raced.
         by_trials: the final loss to be expected after choosing among 1, 2, … of the settings; empty without tuning.
         cut: whether Ctrl-C ended it before its budget.
+        memory: bytes that a run holds beside the parameters: what the method remembers, and what its step needs.
         spec: what stands for it in a list of methods, with what was chosen: "adam[lr=0.0215]"; empty where no name does.
     """
 
@@ -135,6 +136,7 @@ class Entry:
     shipped: Shipped | None = None
     by_trials: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
     cut: bool = False
+    memory: int | None = None
     spec: str = ""
 
     def to_target(self, axis: str, target: float | None) -> np.ndarray:

@@ -28,6 +28,8 @@ from ravine.core.pytree import Record
 from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
+Watch = Callable[[str, str, str, Any], None]
+"""What is told of a method: its name, its stage, how it went, and losses."""
 TIMINGS, MOST_TIMINGS = 5, 40
 """Repeats of each timing: at least so many, and more up to a second, because short ones are disturbed by other work."""
 
@@ -48,6 +50,7 @@ def compare(
     jobs: int = 2,
     resume: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
     command: str = "",
 ) -> Comparison:
     """Races methods on one problem under equal budgets and says which one to take.
@@ -77,6 +80,8 @@ def compare(
         jobs: how many methods are compiled and run beside each other; what is timed runs alone in any case.
         resume: the folder of the same race, interrupted or with fewer methods: what has finished there is not run again.
         tell: called with a line of progress now and then.
+        watch: called as watch(name, stage, words, losses) where a method comes to another stage: "waiting", "running", "timing",
+            and "done", "diverged" or "cut short", with how it went and the losses of its first seed.
         command: what to print as the way to repeat it.
 
     Returns:
@@ -92,7 +97,7 @@ def compare(
         1
     """
     given = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "trials": trials, "tune": tune, "space": space}
-    return race(plan(problem, methods, x0=x0, **given), jobs=jobs, resume=resume, tell=tell, command=command)
+    return race(plan(problem, methods, x0=x0, **given), jobs=jobs, resume=resume, tell=tell, watch=watch, command=command)
 
 
 def race(
@@ -101,11 +106,12 @@ def race(
     jobs: int = 2,
     resume: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
     command: str = "",
 ) -> Comparison:
     """Runs a race; see `compare`."""
     began = time.perf_counter()
-    say = tell or (lambda line: None)
+    say, show = tell or (lambda line: None), watch or (lambda *seen: None)
     require_count("jobs", jobs)
     described, racing, spend = planned.problem, planned.racing, planned.budget
     earlier, remarks = ((), []) if resume is None else _finished(resume, planned)
@@ -113,7 +119,9 @@ def race(
     share = dataclasses.replace(spend, seconds=spend.seconds / len(racing))
     say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(len(planned.seeds), 'seed')}")
     races = _Races(planned, left)
-    run = _Sweep(races, share, say)
+    run = _Sweep(races, share, say, show)
+    for c in left:
+        show(c.name, "waiting", "", None)
     with Interrupt(lambda: say("interrupted: what has finished is still timed and ranked; Ctrl-C again ends at once")) as interrupt:
         run.stopped = lambda: interrupt.asked
         with ThreadPoolExecutor(jobs) as pool:
@@ -129,7 +137,7 @@ def race(
             described = races.aim(planned.part, finished)
         if finished:
             say(f"timing {many(len(finished), 'method')}, each alone, interleaved")
-            _time(finished)
+            _time(finished, show)
         interrupted = interrupt.asked
     entries = ranked([*earlier, *(r.entry() for r in finished)], described.target)
     said = [
@@ -186,9 +194,10 @@ def _finished(folder: str | os.PathLike[str], planned: Plan) -> tuple[tuple[Entr
     return tuple(e for e in earlier.entries if not e.cut and e.name not in unknown), remarks
 
 
-def _time(finished: list[Any]) -> None:
+def _time(finished: list[Any], show: Watch) -> None:
     """Seconds of an iteration of each, one after the other and again."""
     for r in finished:
+        show(r.contender.name, "timing", "", None)
         r.prepare_timing()
     began = time.perf_counter()
     for i in range(MOST_TIMINGS):
@@ -255,18 +264,22 @@ class _Races:
 class _Sweep:
     """Runs one contender; called from two threads."""
 
-    def __init__(self, races: _Races, budget: Budget, say: Callable[[str], None]):
-        self.races, self.budget, self.say = races, budget, say
+    def __init__(self, races: _Races, budget: Budget, say: Callable[[str], None], show: Watch):
+        self.races, self.budget, self.say, self.show = races, budget, say, show
         self.stopped: Callable[[], bool] = lambda: False
 
     def __call__(self, contender: Contender) -> Any:
         if self.stopped():
             return None
         t = time.perf_counter()
+        self.show(contender.name, "running", "", None)
         race: Any = self.races.training if self.races.planned.is_minibatch(contender) else self.races.plain
         running = race.run(contender, self.budget, self.stopped)
         words = "cut short" if running.cut else running.words
         self.say(f"  {running.setting}: {words} [{time.perf_counter() - t:.1f} s]")
+        losses = running.first_losses
+        stage = "cut short" if running.cut else "done" if np.isfinite(losses[-1]) else "diverged"
+        self.show(contender.name, stage, f"{running.setting}: {running.words}", losses)
         return running
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
-from ravine.compare.sweep import Sweep
+from ravine.compare.sweep import Sweep, held
 from ravine.compare.turn import SECONDS, TURN, compiled, next_chunk, run
 from ravine.core import driver, work
 from ravine.core.choice import as_method
@@ -184,6 +184,7 @@ class Running(Sweep):
         with Clock() as clock:
             once(1)
         self.seconds_compile = clock.seconds.compile
+        self.memory = held(driver.start(method, problem, x0, stop, None, (), 0, True, quick=quick).state, x0)
         # Not to the end of a race that may have taken minutes.
         most = max(1, int(np.median(self.nit[len(self.race.tuning_seeds) :, self.chosen])))
         steps = max(1, min(most, int(SECONDS / once(min(most, 8)))))

@@ -18,6 +18,7 @@ from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, can_race
 from ravine.compare.race_functions import MAX_WORK, sampled
+from ravine.compare.sweep import held
 from ravine.compare.turn import SECONDS, TURN, next_chunk
 from ravine.core import driver, work
 from ravine.core.clock import Clock
@@ -102,6 +103,11 @@ class SystemRun:
         self.setups: list[float] = []
         self.pace: list[float] = []
 
+    @property
+    def first_losses(self) -> np.ndarray:
+        """Those of the run."""
+        return self.loss
+
     @staticmethod
     def _ended(carry: Any, budget: Budget) -> bool:
         """Whether the run has come to an end, or has done all the products that it may."""
@@ -135,6 +141,7 @@ class SystemRun:
         ready = time.perf_counter()
         self.setups.append(ready - began)
         carry = driver.start(method, problem, self.race.start, self.stop, None, (), 0, True)
+        self.memory = held(carry.state, self.race.start)
         carry = jax.block_until_ready(driver.advance(method, problem, carry, self.stop, self.steps))
         return (time.perf_counter() - ready) / max(int(carry.nit), 1)
 
@@ -157,6 +164,7 @@ class SystemRun:
             seconds_compile=self.seconds_compile,
             remark=" ".join(filter(None, (self.remark, remark))),
             cut=self.cut,
+            memory=self.memory,
             spec=self.contender.spec({}),
         )
 

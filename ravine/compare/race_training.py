@@ -23,7 +23,7 @@ from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, with_values
 from ravine.compare.one_of import OneOf, WholeGradient
-from ravine.compare.sweep import Sweep
+from ravine.compare.sweep import Sweep, held
 from ravine.compare.turn import TURN, compiled, run
 from ravine.core import driver
 from ravine.core.choice import as_method
@@ -188,6 +188,7 @@ class Running(Sweep):
             jax.block_until_ready(carry)
         self.seconds_compile = clock.seconds.compile
         fresh = driver.start(method, problem, packed, stop, None, (), 0, False)
+        self.memory = held(fresh.state, packed)
 
         def once() -> float:
             # From the start again each time, so that a step size that diverges later does not end the loop early.

@@ -13,7 +13,7 @@ import numpy as np
 from ravine.compare import svg
 from ravine.compare.comparison import Comparison, Curve, Entry
 from ravine.compare.page import render, swatch
-from ravine.compare.text import MISS, count, latex, measures, notes, number, spread, ties, time, times
+from ravine.compare.text import MISS, count, latex, measures, notes, number, size, spread, ties, time, times
 
 FEW_SEEDS = 5
 """Up to so many seeds the band shows all of them, from the lowest to the highest; beyond, the 20 to 80 % quantiles."""
@@ -282,6 +282,8 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         if np.isfinite(ratio):
             known.append((f"against {word}", f"{ratio:.2f} ×"))
         known.append(("compile", time(e.seconds_compile)))
+        if e.memory is not None:
+            known.append(("memory of the state", size(e.memory)))
         known.append(("final, best seed", number(min((curve.final for curve in e.curves), default=math.nan))))
         known.append(("final, worst seed", number(max((curve.final for curve in e.curves), default=math.nan))))
         known += [("ended", _endings(e))]

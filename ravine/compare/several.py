@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ravine.compare.contenders import expanded
-from ravine.compare.front import race
+from ravine.compare.front import Watch, race
 from ravine.compare.plan import Plan, plan, require_count
 from ravine.compare.space import in_space, read_space
 from ravine.compare.suite import Suite, told_apart
@@ -21,6 +21,7 @@ def compare_suite(
     space: Any = None,
     jobs: int = 2,
     tell: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
     command: str = "",
     **options: Any,
 ) -> Suite:
@@ -30,8 +31,8 @@ def compare_suite(
 
     Args:
         problems: as `compare` takes one; "rosenbrock[n=2|10]" stands for two.
-        methods, jobs, tell, command, options: as in `compare`. Problems without a target have no say in the verdict; `target="1%"`
-            gives each of them one.
+        methods, jobs, tell, watch, command, options: as in `compare`. Problems without a target have no say in the verdict;
+            `target="1%"` gives each of them one.
         space: as in `compare`; a method that races on some of the problems is tuned there.
 
     Returns:
@@ -61,7 +62,7 @@ def compare_suite(
     for i, planned in enumerate(plans, 1):
         say(f"problem {i} of {len(plans)}: {planned.options['problem']}")
         try:
-            done.append(race(planned, jobs=jobs, tell=tell, command=command))
+            done.append(race(planned, jobs=jobs, tell=tell, watch=watch, command=command))
         except KeyboardInterrupt:
             if not done:
                 raise

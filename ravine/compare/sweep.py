@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from ravine.compare.comparison import Curve, Entry, Shipped
@@ -19,7 +20,7 @@ class Sweep:
         cut: whether Ctrl-C ended the runs before their budget.
         chosen: which lane is raced, and `grid_loss` the final loss of each that was tried, the median over tuning seeds.
         pace: seconds of an iteration alone on the machine, one number a repeat.
-        seconds_compile: tracing and compiling a single run.
+        seconds_compile: tracing and compiling a single run; memory: bytes that it holds beside the parameters.
     """
 
     race: Any
@@ -31,11 +32,17 @@ class Sweep:
     grid_loss: np.ndarray
     pace: list[float]
     seconds_compile: float
+    memory: int
 
     @property
     def losses(self) -> np.ndarray:
         """Of all runs, (seeds, settings, evaluations), tuning seeds first."""
         raise NotImplementedError
+
+    @property
+    def first_losses(self) -> np.ndarray:
+        """Those of what is raced, on the first seed of the race."""
+        return np.asarray(self.losses[len(self.race.tuning_seeds), self.chosen])
 
     def curves(self, lane: int, pace: float) -> list[Curve]:
         """The runs of a lane on the seeds of the race, where an iteration takes `pace` seconds."""
@@ -102,6 +109,7 @@ class Sweep:
             shipped=self._shipped(pace),
             by_trials=self._by_trials() if tuned and last else np.zeros(0),
             cut=self.cut,
+            memory=self.memory,
             spec=self.contender.spec(self.point),
         )
 
@@ -111,6 +119,12 @@ class Sweep:
             return None
         own = {name: float(v[self.tried]) for name, v in self.points.items()}
         return Shipped.of(self.contender.setting(_rounded(own)), self.curves(self.tried, pace), self.race.problem.target)
+
+
+def held(state: Any, x: Any) -> int:
+    """Bytes of a state beside those of the parameters."""
+    of_state, of_x = (sum(v.nbytes for v in jax.tree.leaves(tree)) for tree in (state, x))
+    return of_state - of_x
 
 
 def _rounded(point: dict[str, float]) -> dict[str, float]:

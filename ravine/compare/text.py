@@ -37,6 +37,14 @@ def time(s: Any) -> str:
     return f"{number(s / 1e-6)} µs"
 
 
+def size(n: int) -> str:
+    """So many bytes, with the unit that suits them."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= factor:
+            return f"{number(n / factor)} {unit}"
+    return f"{n} bytes"
+
+
 def count(v: Any) -> str:
     """A whole number of things."""
     return MISS if v is None or not np.isfinite(v) else f"{v:,.0f}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ravine.compare.comparison import Comparison, ranked
 from ravine.compare.contenders import GRID, Contender
-from ravine.compare.front import race
+from ravine.compare.front import Watch, race
 from ravine.compare.plan import plan, require_count, with_spaces
 from ravine.compare.space import Range, declared
 
@@ -27,6 +27,7 @@ def tune(
     space: Any = None,
     jobs: int = 2,
     tell: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
     command: str = "",
     **options: Any,
 ) -> Comparison:
@@ -38,7 +39,7 @@ def tune(
     value; a name with its step size, and an object, race as they are.
 
     Args:
-        problem, methods, jobs, tell, command, options: as in `compare`.
+        problem, methods, jobs, tell, watch, command, options: as in `compare`.
         trials: points of the space that are tried for each method.
         space: the ranges of the search, see `ravine.compare.space`; those that the methods declare if not given.
 
@@ -65,7 +66,8 @@ def tune(
         )
     asked = {c.name: c.space for c in planned.racing}
     sweep = dataclasses.replace(planned, racing=tuple(_step_size_alone(c) for c in planned.racing))
-    first = race(sweep, jobs=jobs, tell=tell, command=command)
+    how: dict[str, Any] = {"jobs": jobs, "tell": tell, "watch": watch, "command": command}
+    first = race(sweep, **how)
     best = {e.name: e for e in first.entries}
     ranges, starts = {}, {}
     for c in planned.racing:
@@ -82,7 +84,7 @@ def tune(
     aimed = dataclasses.replace(planned.problem, target=first.target)
     search = with_spaces(dataclasses.replace(planned, problem=aimed, part=None), ranges, starts, trials)
     try:
-        second = race(search, jobs=jobs, tell=tell, command=command)
+        second = race(search, **how)
     except KeyboardInterrupt:
         return dataclasses.replace(first, interrupted=True)
     found = {e.name for e in second.entries}
