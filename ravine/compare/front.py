@@ -6,9 +6,9 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -114,7 +114,7 @@ def race(
     say, show = tell or (lambda line: None), watch or (lambda *seen: None)
     require_count("jobs", jobs)
     described, racing, spend = planned.problem, planned.racing, planned.budget
-    earlier, remarks = ((), []) if resume is None else _finished(resume, planned)
+    earlier, remarks, before = _Earlier() if resume is None else _finished(resume, planned)
     left = [c for c in racing if c.name not in {e.name for e in earlier}]
     share = dataclasses.replace(spend, seconds=spend.seconds / len(racing))
     say(f"racing {many(len(left), 'method')} on {described.name}: {spend.words}, {many(len(planned.seeds), 'seed')}")
@@ -164,12 +164,24 @@ def race(
         seconds=time.perf_counter() - began,
         interrupted=interrupted,
         batch_size=described.batch_size,
-        options=planned.options,
+        options={**planned.options, "methods": {**before, **planned.options["methods"]}},
     )
 
 
-def _finished(folder: str | os.PathLike[str], planned: Plan) -> tuple[tuple[Entry, ...], list[str]]:
-    """The methods that an earlier run of the same race has finished, and what a reader must know of it."""
+class _Earlier(NamedTuple):
+    """What an earlier run of the same race has finished, what a reader must know of it, and the settings of its methods."""
+
+    entries: tuple[Entry, ...] = ()
+    remarks: Sequence[str] = ()
+    methods: Mapping[str, str] = {}
+
+
+def _finished(folder: str | os.PathLike[str], planned: Plan) -> _Earlier:
+    """That of the run in a folder.
+
+    Raises:
+        ValueError: it was another race.
+    """
     earlier, asked, where = read(folder), planned.options, f"resume={str(folder)!r}"
     if planned.part is not None:
         raise ValueError(f"{where}: a target of {asked['target']} depends on all methods; give it as a number")
@@ -188,10 +200,9 @@ def _finished(folder: str | os.PathLike[str], planned: Plan) -> tuple[tuple[Entr
     remarks = []
     if earlier.environment != environment():
         remarks.append("The earlier run was on other versions or another machine, so its seconds cannot be compared.")
-    unknown = [
-        c.name for c in planned.racing if not isinstance(c.given, Record)
-    ]  # of which nothing tells whether they are the same
-    return tuple(e for e in earlier.entries if not e.cut and e.name not in unknown), remarks
+    # Of an optax transformation nothing tells whether it is the same.
+    again = [c.name for c in planned.racing if not isinstance(c.given, Record)]
+    return _Earlier(tuple(e for e in earlier.entries if not e.cut and e.name not in again), remarks, before)
 
 
 def _time(finished: list[Any], show: Watch) -> None:

@@ -214,6 +214,7 @@ def test_what_is_not_named_again_stays_and_another_machine_is_told(tmp_path):
     dataclasses.replace(race, environment={"jax": "0.1"}).save(tmp_path)
     more = rv.compare("sphere", ["lbfgs"], budget="20steps", resume=tmp_path)
     assert {e.name for e in more.entries} == {"bfgs", "lbfgs"}
+    assert more.options["methods"] == {"bfgs": "bfgs", "lbfgs": "lbfgs"}
     assert any("on other versions or another machine" in w for w in more.warnings)
 
 
