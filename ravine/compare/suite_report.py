@@ -52,6 +52,7 @@ def html(suite: Suite) -> str:
     columns = columns_of(suite)
     rows = list(zip(*(cells for *_, cells in columns), strict=True))
     environment = suite.comparisons[0].environment
+    units = list(dict.fromkeys(c.work_unit for c in suite.comparisons))
     return render(
         "suite",
         {"style": svg.STYLE},
@@ -61,6 +62,7 @@ def html(suite: Suite) -> str:
         columns=[(title, left) for _, title, left, _ in columns],
         rows=rows,
         notes=notes(suite),
+        axis_names={"iteration": "iterations", "work": units[0] if len(units) == 1 else "work", "seconds": "seconds"},
         profiles=[(axis, Markup(profile_plot(suite, axis))) for axis in AXES] if standings else [],
         problems=[
             {"name": c.problem, "doc": c.doc, "home": f"{home}/report.html", "verdict": c.verdict, "budget": c.budget}
