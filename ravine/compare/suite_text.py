@@ -34,6 +34,7 @@ def ratio(r: float) -> str:
 def notes(suite: Suite) -> list[str]:
     """What the columns mean."""
     return [
+        "solved: at least one seed reached the target, and not all of those that did ended above it",
         f"score: the mean part of the problems solved within a ratio of 1 to {LIMIT:g} of the quickest",
         *(
             [f"× {suite.reference}: how many times quicker, the geometric mean over the problems that both solved"]

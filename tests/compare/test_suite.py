@@ -293,3 +293,32 @@ def test_the_interval_of_an_expected_cost():
     assert "10 ms – ∞" in comparison([mixed]).to_html()
     assert entry("adam", [curve([2, 0.05])]).interval("iteration", 0.1) is None
     assert mixed.interval("iteration", 1e-9) is None
+
+
+def test_a_system_cut_short_is_not_called_finished():
+    from ravine.compare.budget import Budget
+    from ravine.compare.contenders import contenders
+    from ravine.compare.load import load_problem
+    from ravine.compare.race_systems import SystemRace
+
+    (jacobi,) = contenders(["jacobi"], "system")
+    for stopped in (True, False):
+        run = SystemRace(load_problem("poisson[n=8]")).run(
+            jacobi, Budget(3000, 1, "3,000 iterations"), lambda stopped=stopped: stopped
+        )
+        run.prepare_timing()
+        run.pace.append(run.once())
+        assert run.entry().cut == stopped
+
+
+def test_a_measure_with_a_slash_in_its_name_is_saved(tmp_path):
+    data = (np.ones((8, 2), np.float32), np.ones(8, np.float32))
+
+    def loss(p, batch):
+        return jnp.mean((batch[0] @ p - batch[1]) ** 2)
+
+    own = rv.Problem(
+        name="own", loss=loss, x0=np.zeros(2, np.float32), data=data, batch_size=4, validation=data, metrics={"acc/top1": loss}
+    )
+    rv.compare(own, ["sgd"], budget="2epochs", seeds=1, trials=2).save(tmp_path)
+    assert "validation_acc-top1.svg" in os.listdir(tmp_path)
