@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -94,10 +95,7 @@ def compare(
         Print all columns of the table, however wide.
     """
 
-    def say(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr if json else sys.stdout, flush=True)
-
+    say = teller(quiet, json)
     check_folder(out or pathlib.Path())
     if resume and out is None:
         raise ValueError("--resume goes on with the race in a folder: name it with --out DIR")
@@ -110,7 +108,6 @@ def compare(
     from ravine.compare.contenders import expanded
     from ravine.compare.front import compare as race
     from ravine.compare.several import compare_suite
-    from ravine.compare.space import has_spaces
     from ravine.compare.suite import Suite
     from ravine.compare.tracking import log_comparison
     from ravine.core.files import file_name
@@ -129,7 +126,7 @@ def compare(
         "target": target,
         "trials": trials,
         "tune": tune,
-        "space": space if space is not None or config is None or not has_spaces(config) else config,
+        "space": space_of(space, config),
         "x0": numbers(x0),
         "jobs": jobs,
         "command": command(),
@@ -169,6 +166,23 @@ def compare(
         return 130
     missed = [c.target is not None and not any(e.reached(c.target) for e in c.entries) for c in comparisons]
     return 3 if all(missed) else 0
+
+
+def teller(quiet: bool, json: bool) -> Callable[[str], None]:
+    """What prints a line of progress: not at all, or beside the JSON that has standard output for itself."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, file=sys.stderr if json else sys.stdout, flush=True)
+
+    return say
+
+
+def space_of(space: pathlib.Path | None, config: pathlib.Path | None) -> pathlib.Path | None:
+    """The file of search spaces: that of --space, or that of --config where it has some."""
+    from ravine.compare.space import has_spaces
+
+    return config if space is None and config is not None and has_spaces(config) else space
 
 
 def listed(methods: list[str] | None) -> list[str] | None:

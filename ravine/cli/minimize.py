@@ -118,7 +118,7 @@ def _json(name: str, result: Any) -> str:
 
 def _announce(problem: Any) -> None:
     print(f"ravine minimize {problem.name}" + (f": {problem.doc}" if problem.doc else ""))
-    if problem.loss is not None and problem.batch_size is not None:
+    if problem.batched:
         print("(the loss over all data at once; `ravine compare` and `rv.train` take batches)")
     print(flush=True)
 

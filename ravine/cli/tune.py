@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_text
 import pathlib
-import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -64,11 +63,9 @@ def tune(
         Print what was found only.
     """
 
-    def say(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr if json else sys.stdout, flush=True)
+    from ravine.cli.compare import check_folder, command, listed, numbers, space_of, teller
 
-    from ravine.cli.compare import check_folder, command, listed, numbers
+    say = teller(quiet, json)
 
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder: name the file to write, such as {out / 'tuned.toml'}")
@@ -79,18 +76,15 @@ def tune(
 
     from ravine.cli import use_compilation_cache
     from ravine.cli.board import following
-    from ravine.compare.space import has_spaces
     from ravine.compare.tune import tune as search
     from ravine.core.files import write_whole
 
     use_compilation_cache()
     if x64:
         jax.config.update("jax_enable_x64", True)
-    if space is None and config is not None and has_spaces(config):
-        space = config
     given: dict[str, Any] = {"budget": budget, "seeds": seeds, "seed": seed, "target": target, "x0": start, "command": command()}
     with following(say, quiet or json) as (tell, watch):
-        found = search(problem, listed(methods), trials=trials, space=space, tell=tell, watch=watch, **given)
+        found = search(problem, listed(methods), trials=trials, space=space_of(space, config), tell=tell, watch=watch, **given)
     flags = {"problem": problem, "methods": found.settings, "seeds": seeds, "seed": seed, "x64": x64}
     flags |= {name: value for name, value in (("budget", budget), ("target", target), ("x0", x0)) if value is not None}
     text = "".join(f"{name} = {json_text.dumps(value, ensure_ascii=False)}\n" for name, value in flags.items())

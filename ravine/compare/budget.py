@@ -14,6 +14,8 @@ EPOCHS = 20
 STEPS = {"fun": 1000, "residual": 200, "loss": 200, "system": 5000}
 MOST_STEPS, MOST_EPOCHS = 100_000, 10_000
 """Where seconds are the budget: so many rows of a curve there is room for."""
+MAX_WORK = "MAX_WORK"
+"""The status of a run that has done all the gradients or products of its budget."""
 MOST = 1_000_000
 """The most steps, epochs or gradients of a budget."""
 
@@ -97,10 +99,11 @@ def _of_work(number: int, unit: str, problem: Problem, batches: int) -> Budget:
 
 def _batches(problem: Problem) -> int:
     """How many minibatches an epoch has; 0 for a problem without."""
-    if problem.loss is None or problem.batch_size is None:
+    if not problem.batched:
         return 0
     from ravine.training.batches import examples
 
+    assert problem.batch_size is not None
     return max(1, examples(problem.data) // problem.batch_size)
 
 

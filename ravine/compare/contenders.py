@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ravine.core.choice import as_method, check_settings, label, registered_name
+from ravine.core.hyperparameters import holder, step_size_of, with_values
 from ravine.core.problem import LeastSquares, LinearSystem, Objective, Oracles, Training
-from ravine.core.pytree import Record, substitute
+from ravine.core.pytree import Record
 from ravine.core.registry import HOMES, family, method_class, names, unknown
 from ravine.core.rule import Rule
 from ravine.core.target import expand, parse
@@ -85,35 +86,6 @@ class Contender:
     def setting(self, point: Mapping[str, Any]) -> str:
         """The call that makes it: "Adam(0.0215)"."""
         return call(self.at(point))
-
-
-def _inside(method: Any) -> dict[str, Any]:
-    """The rule that a method is made of, by the name of its field."""
-    found = {part: getattr(method, part, None) for part in ("inner", "rule")}
-    return {part: inner for part, inner in found.items() if isinstance(inner, Record)}
-
-
-def holder(method: Any, name: str) -> Any:
-    """The rule that a method is made of, or the method, that has this hyperparameter; None if neither has."""
-    for inner in _inside(method).values():
-        found = holder(inner, name)
-        if found is not None:
-            return found
-    return method if any(h.name == name for h in method.hypers()) else None
-
-
-def with_values(method: Any, values: Mapping[str, Any]) -> Any:
-    """A method with other values of hyperparameters, of its own or of the rule that it is made of (traced ones included)."""
-    rest = dict(values)
-    for part, inner in _inside(method).items():
-        its = {name: rest.pop(name) for name in values if name in rest and holder(inner, name) is not None}
-        method = substitute(method, **{part: with_values(inner, its)}) if its else method
-    return substitute(method, **rest)
-
-
-def _has_step_size(method: Any) -> bool:
-    method = getattr(method, "inner", method)
-    return isinstance(method, Rule) and any(h.name == "lr" and h.schedule for h in method.hypers())
 
 
 def call(method: Any) -> str:
@@ -258,7 +230,7 @@ def _named(name: str, values: dict[str, Any], kind: str) -> Contender:
         raise ValueError(f"{name} cannot take part in a race on this kind of problem ({kind})")
     if isinstance(values.get("preconditioner"), str):
         name = f"{name} + {values['preconditioner']}"
-    return Contender(name, given, _has_step_size(given) and not {"lr", "inner"} & values.keys(), set=frozenset(values))
+    return Contender(name, given, step_size_of(given) is not None and not {"lr", "inner"} & values.keys(), set=frozenset(values))
 
 
 def _solvable(given: Any, kind: str) -> type[Oracles]:

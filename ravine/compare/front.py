@@ -223,14 +223,14 @@ class _Races:
 
     def __init__(self, planned: Plan, racing: list[Contender]):
         self.planned, self.problem, self.grid = planned, planned.problem, grid(planned.trials)
-        self.random = self.problem.init is not None or planned.batched
+        self.random = self.problem.init is not None or self.problem.batched
         # Tuning has other seeds than the race. A fixed start without batches has nothing random in it.
         self.seeds, first = tuple(planned.seeds), planned.seeds[0] + TUNING
         self.tuning: tuple[int, ...] = (first, first + 1) if self.random else (0,)
         self._training: TrainingRace | None = None
         self._functions: FunctionRace | None = None
         self._systems = SystemRace(self.problem) if self.problem.kind == "system" else None
-        if planned.batched:
+        if self.problem.batched:
             self._training = TrainingRace(self.problem, self.seeds, self.tuning, self.grid, racing, shipped=True)
 
     @property

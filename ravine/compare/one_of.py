@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ravine.compare.contenders import with_values
+from ravine.core.hyperparameters import with_values
 from ravine.core.pytree import part, select, static, step_size
 from ravine.core.rule import Rule
 

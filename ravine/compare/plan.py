@@ -52,16 +52,11 @@ class Plan:
     options: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
-    @property
-    def batched(self) -> bool:
-        """Whether there are minibatches."""
-        return self.problem.loss is not None and self.problem.batch_size is not None
-
     def is_minibatch(self, contender: Contender) -> bool:
         """Whether this one sees minibatches; others take all data at once."""
         given = contender.given
         takes = isinstance(given, Rule) or getattr(given, "solves", None) is Training or not hasattr(given, "solves")
-        return self.batched and takes
+        return self.problem.batched and takes
 
 
 def plan(
@@ -97,8 +92,7 @@ def plan(
     system = described.kind == "system"
     if space is not None and system:
         raise ValueError(f"problem {described.name!r} is a linear system, whose methods race as they are: leave out space")
-    batched = described.loss is not None and described.batch_size is not None
-    kind = "batch" if described.kind == "loss" and not batched else described.kind
+    kind = "batch" if described.kind == "loss" and not described.batched else described.kind
     if methods is None and system:
         methods = suitable(described)
     start: Any = () if system else as_arrays(described.start(jax.random.key(0)))
@@ -112,7 +106,7 @@ def plan(
         raise ValueError(f"problem {described.name!r} has b = 0, whose solution is 0: there is nothing to race for")
     spend = read_budget(budget, described)
     made = Plan(described, part, tuple(racing), spend, range(seed, seed + seeds), trials, tune, {}, tuple(ignored))
-    whole = [c.name for c in racing if batched and not made.is_minibatch(c)]
+    whole = [c.name for c in racing if described.batched and not made.is_minibatch(c)]
     if whole and np.isinf(spend.seconds) and np.isinf(spend.work):
         said = f"Budget of what takes all data at once ({', '.join(whole)}): {many(spend.steps, 'iteration')}."
         made = dataclasses.replace(made, warnings=(*made.warnings, said))

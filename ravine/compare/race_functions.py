@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.compare.budget import Budget
+from ravine.compare.budget import MAX_WORK, Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender
 from ravine.compare.sweep import Sweep, held
@@ -35,9 +35,6 @@ from ravine.core.stop import MaxSteps, Optimality
 from ravine.fitting.front import as_loss
 from ravine.problems.problem import Problem
 from ravine.training.evaluate import mean_over, together
-
-MAX_WORK = "MAX_WORK"
-"""The status of a run that has done all the gradients of its budget."""
 
 
 class Cost(Record):

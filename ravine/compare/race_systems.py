@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.compare.budget import Budget
+from ravine.compare.budget import MAX_WORK, Budget
 from ravine.compare.comparison import Curve, Entry
 from ravine.compare.contenders import Contender, can_race
-from ravine.compare.race_functions import MAX_WORK, sampled
+from ravine.compare.race_functions import sampled
 from ravine.compare.sweep import held
 from ravine.compare.turn import SECONDS, TURN, next_chunk
 from ravine.core import driver, work

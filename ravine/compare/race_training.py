@@ -21,7 +21,7 @@ import numpy as np
 
 from ravine.compare.budget import Budget
 from ravine.compare.comparison import Curve, Entry
-from ravine.compare.contenders import Contender, with_values
+from ravine.compare.contenders import Contender
 from ravine.compare.one_of import OneOf, WholeGradient
 from ravine.compare.sweep import Sweep, held
 from ravine.compare.turn import TURN, compiled, run
@@ -32,6 +32,7 @@ from ravine.core.codegen import LIGHT, Compiled
 from ravine.core.convolutions import convolves, over_lanes
 from ravine.core.flat import Layout, as_arrays
 from ravine.core.function import Function
+from ravine.core.hyperparameters import with_values
 from ravine.core.method import Method
 from ravine.core.problem import Training
 from ravine.core.rule import Rule, layout_for

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ravine.compare.contenders import GRID, contenders, with_values
+from ravine.compare.contenders import GRID, contenders
 from ravine.compare.load import load_problem
 from ravine.compare.race_functions import objective_of
+from ravine.core.hyperparameters import with_values
 from ravine.core.keywords import with_cures
 from ravine.core.run import as_key
 from ravine.core.stop import MaxSteps
@@ -90,10 +91,9 @@ def lr_find(
     described = load_problem(problem, x0)
     if described.kind == "system":
         raise ValueError(f"problem {described.name!r} is a linear system: its methods have no step size to look for")
-    batched = described.loss is not None and described.batch_size is not None
     if described.bounds is not None:
         raise ValueError(f"problem {described.name!r} has bounds, which rules with a step size do not know: take 'lbfgsb'")
-    named = contenders([method], "loss" if batched else "batch" if described.kind == "loss" else described.kind)
+    named = contenders([method], "loss" if described.batched else "batch" if described.kind == "loss" else described.kind)
     contender = named[0]
     if len(named) > 1:
         raise ValueError(f"{method!r} stands for {len(named)} methods: name one of them")
@@ -104,7 +104,7 @@ def lr_find(
     growth = (end / start) ** (1 / (steps - 1))
     rule = with_values(contender.given, {"lr": lambda k: start * growth**k})
     first = described.start(jax.random.key(0))
-    if batched:
+    if described.batched:
         from ravine.training.front import train
 
         how: dict[str, Any] = {"batch_size": described.batch_size, "key": drawn, "progress": False}

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ravine.compare.contenders import GRID, Contender, holder
+from ravine.compare.contenders import GRID, Contender
+from ravine.core.hyperparameters import holder
 from ravine.core.registry import HOMES, nearest, unknown
 
 ENDS = 0.03

@@ -113,6 +113,11 @@ class Problem:
             return "system"
         return "fun" if self.fun is not None else "residual" if self.residual is not None else "loss"
 
+    @property
+    def batched(self) -> bool:
+        """Whether there are minibatches."""
+        return self.loss is not None and self.batch_size is not None
+
     def start(self, key: Any) -> Any:
         """The starting point for a key."""
         return self.x0 if self.init is None else self.init(key)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import pathlib
 from typing import Any
+
+from ravine.core.plain import plain
 
 
 class JSONLines:
@@ -33,15 +34,6 @@ class JSONLines:
         self._write("finish", {"summary": summary})
 
     def _write(self, event: str, values: dict[str, Any]) -> None:
-        line = json.dumps(_plain({"event": event, "run": self.name, **values}), allow_nan=False, ensure_ascii=False, default=str)
+        line = json.dumps(plain({"event": event, "run": self.name, **values}), allow_nan=False, ensure_ascii=False)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(line + "\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    value = value.item() if getattr(value, "shape", None) == () else value  # a scalar of NumPy or JAX
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.choice import label
+from ravine.core.hyperparameters import step_size_of
 from ravine.core.method import Method
 from ravine.core.pytree import Record
-from ravine.core.rule import MinibatchDescent, Rule, Transformation
+from ravine.core.rule import MinibatchDescent, Transformation
 from ravine.trackers.front import Trackers
 
 SECONDS_BETWEEN_ROWS = 2.0
@@ -25,7 +26,7 @@ class RunLog:
     """Rows of numbers on their way to a tracker. It reads the run and changes nothing of it, not even where the host looks."""
 
     def __init__(self, tracker: Trackers, method: Method, config: dict[str, Any]):
-        self.tracker, self.lr = tracker, _step_size(method)
+        self.tracker, self.lr = tracker, step_size_of(method)
         fixed = {} if self.lr is None or callable(self.lr) else {"lr": _value(self.lr, 0)}
         self.config = {"method": _text(method), **fixed, **config}
         self.started, self.boundaries, self.steps, self.seconds = False, 0, 0, 0.0
@@ -75,21 +76,6 @@ class RunLog:
             metrics["step_time"] = self.seconds / self.steps
         self.tracker.log(metrics, iteration)
         self.iteration, self.told = iteration, time.perf_counter()
-
-
-def _rule(method: Any) -> Any:
-    """The rule that a method takes its steps by: a rule, an optax transformation, or the method itself."""
-    for name in ("rule", "inner"):
-        if isinstance(method, Method) and hasattr(method, name):
-            return _rule(getattr(method, name))
-    return method
-
-
-def _step_size(method: Method) -> Any:
-    """The number or the schedule that a rule has for its step size, None where there is none to be read."""
-    rule = _rule(method)
-    has = isinstance(rule, Rule) and any(h.name == "lr" and h.schedule for h in rule.hypers())
-    return rule.lr if has else None
 
 
 def _value(step_size: Any, count: int) -> float:

@@ -10,3 +10,11 @@ def own_cache(tmp_path, monkeypatch):
     before = jax.config.jax_compilation_cache_dir
     yield
     jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.fixture
+def mine(request, tmp_path):
+    """A file of the user's, with the problems that the test's module has as `MINE`."""
+    file = tmp_path / "mine.py"
+    file.write_text(request.module.MINE)
+    return str(file)

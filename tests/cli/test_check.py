@@ -81,13 +81,6 @@ x0 = np.ones(2)
 """
 
 
-@pytest.fixture
-def mine(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(MINE)
-    return str(file)
-
-
 @pytest.mark.parametrize(
     "name", ["rosenbrock", "digits_mlp", "poisson[n=8]", "mine.py:bowl", "mine.py:many", "mine.py:fit", "mine.py:measured"]
 )

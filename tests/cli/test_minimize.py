@@ -46,13 +46,6 @@ x0 = np.ones(2)
 """
 
 
-@pytest.fixture
-def mine(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(MINE)
-    return str(file)
-
-
 @pytest.mark.parametrize(
     ("what", "more", "words"),
     [

@@ -7,10 +7,11 @@ import pytest
 
 import ravine as rv
 from ravine.compare.budget import Budget
-from ravine.compare.contenders import contenders, with_values
+from ravine.compare.contenders import contenders
 from ravine.compare.one_of import OneOf, WholeGradient
 from ravine.compare.race_training import TrainingRace
 from ravine.core.choice import as_method
+from ravine.core.hyperparameters import with_values
 from ravine.core.problem import Training
 from ravine.core.registry import method_class, names
 from ravine.problems.training import digits_mlp

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.compare.contenders import contenders, with_values
+from ravine.compare.contenders import contenders
 from ravine.compare.space import Range, declared, in_space, read_space, trials
+from ravine.core.hyperparameters import with_values
 
 ADAM = {
     "adam": {

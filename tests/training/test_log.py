@@ -74,11 +74,11 @@ def test_what_is_no_number_is_left_out(loss, start, line, tracker):
     assert "lr" not in tracker.rows()[0][1]
 
 
-def test_a_method_made_of_a_rule_has_the_rule_s_step_size(loss, start, line):
-    from ravine.training.log import _step_size
+def test_a_method_made_of_a_rule_has_the_rule_sstep_size_of(loss, start, line):
+    from ravine.core.hyperparameters import step_size_of
 
-    assert _step_size(rv.ProxProp(inner=rv.Adam(0.25))) == 0.25
-    assert _step_size(rv.ProxProp(inner=optax.adam(0.25))) is None
+    assert step_size_of(rv.ProxProp(inner=rv.Adam(0.25))) == 0.25
+    assert step_size_of(rv.ProxProp(inner=optax.adam(0.25))) is None
 
 
 def test_the_rest_of_an_epoch_is_told_at_the_end(loss, start, line, tracker):
