@@ -276,7 +276,7 @@ def _cards(c: Comparison) -> list[dict[str, Any]]:
         known += [(name, number(value, 4)) for name, value in e.tuned.items() if name != "lr"]
         interval = e.interval("seconds", c.target)
         if interval is not None:
-            known.append(("time to target, 95 %", _interval(*interval)))
+            known.append(("to target, 95 %", _interval(*interval)))
         ratio = e.seconds_per_iteration / reference
         known.append(("one iteration", time(e.seconds_per_iteration)))
         if np.isfinite(ratio):
