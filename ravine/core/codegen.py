@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
 
@@ -78,6 +79,15 @@ class Compiled:
 def apart(function: Callable[..., Any], *args: Any) -> Any:
     """function(*args) as a program of its own inside of another: XLA does not inline it, and fuses nothing of it with the rest."""
     return set_xla_metadata(jax.jit(function)(*args), inlineable="false")
+
+
+def once(flag: Any) -> Any:
+    """The flag, computed once.
+
+    On a processor, XLA computes a cheap value again in every kernel that reads it, and each kernel then reads all that the value
+    is made of, at 4 ns an array. What comes out of a square root it computes once.
+    """
+    return jnp.sqrt(jnp.where(flag, np.float32(4), np.float32(1))) > np.float32(1.5)
 
 
 def may_be_quick() -> bool:

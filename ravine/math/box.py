@@ -6,6 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ravine.core.pytree import largest
+
 
 def project(x: Any, lower: Any, upper: Any) -> Any:
     """P(x): the nearest point within the bounds."""
@@ -34,9 +36,8 @@ def nearly_stationary(x: Any, f: Any, g: Any, lower: Any, upper: Any, blur: Any 
     [1] J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization and Nonlinear Equations" (1983).
     """
     eps = jnp.finfo(x.dtype).eps
-    g, of_x = jnp.abs(projected_gradient(x, g, lower, upper)), jnp.maximum(1, jnp.abs(x))
-    longest = jnp.max(of_x, initial=1.0)
-    each, any_pair = jnp.max(g * of_x, initial=0.0), jnp.max(g, initial=0.0) * longest
+    g, longest = projected_gradient(x, g, lower, upper), jnp.maximum(1, largest(x))
+    each, any_pair = largest(g * jnp.maximum(1, jnp.abs(x))), largest(g) * longest
     size = jnp.maximum(1, jnp.abs(f))
     plateau = min(float(eps) ** 0.22, 0.01)
     known = any_pair + blur * longest <= jnp.where(longest * eps > 1, 0.001, 0.01) * size

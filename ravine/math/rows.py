@@ -15,6 +15,8 @@ import numpy as np
 from jax import lax
 
 BYTES, MOST = 512, 4
+LOOPED = 1024
+"""Bytes up to which XLA makes one kernel of a loop, if an iteration touches less."""
 
 
 def bounds_of_blocks(shape: tuple[int, int], dtype: Any) -> list[int]:
@@ -46,6 +48,35 @@ class Rows(NamedTuple):
     def cuts(self) -> list[int]:
         """The rows at which a block ends and the next begins."""
         return list(np.cumsum([len(B) for B in self.blocks])[:-1])
+
+
+def scanned(f: Any, carry: Any, *matrices: Rows, along: Any = None, reverse: bool = False) -> tuple[Any, Any]:
+    """`lax.scan` over the rows of matrices of one shape, and of `along`, which an earlier scan returned, where it is given.
+
+    A loop for each block, or, where there are two blocks of short rows, one for both that takes each row out of both: to start a
+    loop costs as much as five of its iterations (L-BFGS in 10 variables takes 107 µs with one for both, 115 with two).
+    """
+    blocks, given = list(zip(*(A.blocks for A in matrices), strict=True)), () if along is None else (along,)
+    row = blocks[0][0][0].nbytes
+    if len(blocks) == 2 and 8 * row <= LOOPED:
+        low, high = blocks
+        n, m = len(low[0]), len(low[0]) + len(high[0])
+
+        def at(carry: Any, one: Any) -> Any:
+            i, *rest = one
+            here = [jnp.where(i < n, _row(a, i), _row(b, i - n)) for a, b in zip(low, high, strict=True)]
+            return f(carry, (*here, *rest))
+
+        return lax.scan(at, carry, (jnp.arange(m), *given), reverse=reverse)
+    found, order = [], -1 if reverse else 1
+    for k in range(len(blocks))[::order]:
+        carry, out = lax.scan(f, carry, (*blocks[k], *(v[k] for v in given)), reverse=reverse)
+        found.append(out)
+    return carry, found[::order]
+
+
+def _row(B: Any, i: Any) -> Any:
+    return lax.dynamic_index_in_dim(B, i, keepdims=False)
 
 
 def _shifted(B: Any, row: Any) -> Any:

@@ -9,13 +9,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ravine.core.codegen import once
 from ravine.math.rows import Rows
 
 
 def curvature_is_positive(s: Any, y: Any) -> Any:
     """Whether sᵀy > 0 beyond rounding, so that an update stays positive definite."""
     eps = jnp.finfo(s.dtype).eps
-    return (s @ y > eps * jnp.sqrt((s @ s) * (y @ y))) & jnp.isfinite(y @ y)
+    return once((s @ y > eps * jnp.sqrt((s @ s) * (y @ y))) & jnp.isfinite(y @ y))
 
 
 def first_scale(s: Any, y: Any) -> Any:

@@ -73,6 +73,11 @@ class Line(NamedTuple):
         return tuple(End(*jnp.unstack(end)) for end in jnp.unstack(self.ends))  # type: ignore[return-value]
 
     @property
+    def value(self) -> Any:
+        """φ(0)."""
+        return self.ends[0, 1]
+
+    @property
     def slope(self) -> Any:
         """φ′(0)."""
         return self.ends[0, 2]

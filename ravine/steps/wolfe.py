@@ -18,7 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ravine.core.pytree import hyper, static
-from ravine.steps.line_search import End, Line, LineSearch, cubic, falls_enough, outcome, resolution, secant
+from ravine.steps.line_search import ACCEPTED, SEARCHING, End, Line, LineSearch, cubic, falls_enough, outcome, resolution, secant
 
 
 class StrongWolfe(LineSearch):
@@ -60,11 +60,9 @@ def narrow(line: Line, f: Any, m: Any, c1: Any, c2: Any, trials: int) -> Line:
     # An interval that can be made no smaller, or too many trials: take the best trial if there is one.
     over = (line.trials + 1 >= trials) | (t <= low.t) | (t >= high.t) | ~jnp.isfinite(t)
     none = best.t <= 0
-    return after._replace(
-        t=jnp.where(accepted, line.t, jnp.where(over, best.t, t)),
-        trials=line.trials + 1,
-        outcome=outcome(accepted, (over & none) | line.settled, over),
-    )
+    now = outcome(accepted, (over & none) | line.settled, over)
+    t = jnp.where(now == ACCEPTED, line.t, jnp.where(now == SEARCHING, t, best.t))
+    return after._replace(t=t, trials=line.trials + 1, outcome=now)
 
 
 def _further(before: End, low: End, trials: Any) -> Any:

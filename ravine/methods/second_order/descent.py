@@ -25,6 +25,23 @@ from ravine.steps.line_search import Line, rounding
 PATIENCE = 8
 
 
+class Seen(NamedTuple):
+    """Numbers by which a run that comes no further is judged.
+
+    Attributes:
+        promise: the decrease predicted by what was learned, ½ gᵀHg.
+        noise: how far the values and the slopes of the last step disagree about its decrease.
+        blur: how much g changed, in its largest element, for a rounding error in x, in the last trial that was another point.
+        lowest, flattest: the least f and the least |g|∞.
+    """
+
+    promise: Any
+    noise: Any
+    blur: Any
+    lowest: Any
+    flattest: Any
+
+
 class State(NamedTuple):
     """Where the run is and what it tries.
 
@@ -32,12 +49,10 @@ class State(NamedTuple):
         x, f, g: the last accepted point.
         p: the direction that is being searched, and `line` where the search stands.
         memory: what was learned; `fresh` while that is nothing.
-        promise: the decrease predicted by what was learned, ½ gᵀHg.
-        noise: how far the values and the slopes of the last step disagree about its decrease.
-        blur: how much g changed, in its largest element, for a rounding error in x, in the last trial that was another point.
-        idle: accepted steps and failed searches in succession that lowered neither of `lows`; no fewer than `PATIENCE` where the
-            search along −g failed, too.
-        lows: the least f and the least |g|∞ seen.
+        seen: the numbers of `Seen`. One array, because XLA on a processor copies each array of the state at each trial, and takes
+            20 ns longer to start a kernel that reads more than twelve.
+        idle: accepted steps and failed searches in succession that found neither a lower f nor a flatter g; no fewer than
+            `PATIENCE` where the search along −g failed, too.
         accepted: whether the last trial moved x.
     """
 
@@ -48,11 +63,8 @@ class State(NamedTuple):
     line: Line
     memory: Any
     fresh: Any
-    promise: Any
-    noise: Any
-    blur: Any
+    seen: Any
     idle: Any
-    lows: Any
     accepted: Any
 
 
@@ -109,8 +121,9 @@ class LineSearchDescent(Method):
         memory, p = self.begin(problem, x, g)
         t = self.blind_trial(problem, p) if self.learns else jnp.ones_like(f)
         line = self.search.start(f, g @ p, t, self.longest(problem, x, p))  # type: ignore[attr-defined]
-        inf, zero, lows = jnp.full_like(f, jnp.inf), jnp.zeros_like(f), jnp.stack([f, largest(g)])
-        return State(x, f, g, p, line, memory, fresh, inf, zero, zero, jnp.int32(0), lows, jnp.bool_(True))
+        zero = jnp.zeros_like(f)
+        seen = Seen(promise=jnp.full_like(f, jnp.inf), noise=zero, blur=zero, lowest=f, flattest=largest(g))
+        return State(x, f, g, p, line, memory, fresh, jnp.stack(seen), jnp.int32(0), jnp.bool_(True))
 
     def step(self, problem: Objective, s: State) -> State:
         x = project(s.x + s.line.t * s.p, problem.lower, problem.upper)
@@ -128,7 +141,9 @@ class LineSearchDescent(Method):
         # What is learned from an accepted trial; everything is forgotten when the search has failed.
         step, change = x - s.x, g - s.g
         learned = self.learn(s.memory, s.fresh, step, change, g)
-        noise = jnp.abs(f - s.f - 0.5 * s.line.t * (s.line.slope + m))
+        before = Seen(*jnp.unstack(s.seen))
+        noise = jnp.abs(f - s.line.value - 0.5 * s.line.t * (s.line.slope + m))
+        lowest = jnp.where(accepted, jnp.minimum(before.lowest, f), before.lowest)
         roundings = largest(step / jnp.where(step == 0, 1, x)) / jnp.finfo(x.dtype).eps
         memory = select(accepted, learned, self.blank(s.x))
         x, f, g = select(accepted, (x, f, g), (s.x, s.f, s.g))
@@ -138,7 +153,14 @@ class LineSearchDescent(Method):
         slope = g @ p
         t = jnp.where(fresh, self.blind_trial(problem, p), self.first_trial(s, f, slope))
         now = largest(g)
-        gained = accepted & ((s.lows[0] - f > rounding(f)) | (now < 0.5 * s.lows[1]))
+        gained = accepted & ((before.lowest - f > rounding(f)) | (now < 0.5 * before.flattest))
+        seen = Seen(
+            promise=jnp.where(fresh, before.promise, -0.5 * t * slope),
+            noise=noise,
+            blur=jnp.where(roundings > 0, largest(change) / roundings, before.blur).astype(f.dtype),
+            lowest=lowest,
+            flattest=jnp.minimum(before.flattest, now),
+        )
         return State(
             x=x,
             f=f,
@@ -147,11 +169,8 @@ class LineSearchDescent(Method):
             line=self.search.start(f, slope, t, self.longest(problem, x, p)),  # type: ignore[attr-defined]
             memory=memory,
             fresh=fresh,
-            promise=jnp.where(fresh, s.promise, -0.5 * t * slope),
-            noise=noise,
-            blur=jnp.where(roundings > 0, largest(change) / roundings, s.blur).astype(s.blur.dtype),
+            seen=jnp.stack(seen),
             idle=jnp.where(gained, 0, jnp.where(accepted | ~s.fresh, s.idle + 1, PATIENCE)),
-            lows=jnp.minimum(s.lows, jnp.stack([f, now])),
             accepted=accepted,
         )
 
@@ -166,10 +185,10 @@ class LineSearchDescent(Method):
         return s.accepted
 
     def verdict(self, problem: Any, s: State) -> Any:
-        eps = jnp.finfo(s.f.dtype).eps
+        eps, seen = jnp.finfo(s.f.dtype).eps, Seen(*jnp.unstack(s.seen))
         # What was learned may be wrong: its promise is believed only where the gradient is small, too.
-        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper, s.blur)
-        unresolved = s.promise <= jnp.maximum(s.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
+        near = nearly_stationary(s.x, s.f, s.g, problem.lower, problem.upper, seen.blur)
+        unresolved = seen.promise <= jnp.maximum(seen.noise, rounding(s.f) + eps * (jnp.abs(s.g) @ jnp.abs(s.x)))
         end = jnp.where(near & unresolved, jnp.int32(Status.PRECISION), jnp.int32(Status.STALLED))
         end = jnp.where(jnp.isfinite(s.line.slope), end, jnp.int32(Status.NONFINITE))
         return jnp.where(s.idle >= PATIENCE, end, jnp.int32(Status.RUNNING))

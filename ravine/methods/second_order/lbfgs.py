@@ -4,13 +4,12 @@
 
 by the two loops [1, algorithm 7.4], with each pair divided by √(yᵀs), so that yᵀs = 1 and the book's ρ is 1:
 
-    q = g
+    q = −g
     for the pairs from the last to the first:   α = sᵀq,   q = q − α y
     r = D q
     for the pairs from the first to the last:   β = yᵀr,   r = r + (α − β) s
-    p = −r
 
-The search goes on to c₂ = ½, as that of BFGS does and for the same reason.
+and p is the last r. The search goes on to c₂ = ½, as that of BFGS does and for the same reason.
 
 With `diagonal`, D holds a number for each parameter: the diagonal of the BFGS update of the last D, scaled to yᵀD y = sᵀy [2]:
 
@@ -28,10 +27,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 
 from ravine.core.pytree import part, select, static
-from ravine.math.rows import rows
+from ravine.math.rows import rows, scanned
 from ravine.math.secant import bfgs_diagonal, curvature_is_positive, first_scale
 from ravine.methods.second_order.descent import LineSearchDescent
 from ravine.steps.line_search import LineSearch
@@ -83,11 +81,6 @@ class LBFGS(LineSearchDescent):
             beta = y @ r
             return r + (alpha - beta) * s, None
 
-        blocks, q, alphas = list(zip(S.blocks, Y.blocks, strict=True)), g, []
-        for block in reversed(blocks):
-            q, alpha = lax.scan(backward, q, block, reverse=True)
-            alphas.append(alpha)
-        r = D * q
-        for block, alpha in zip(blocks, reversed(alphas), strict=True):
-            r, _ = lax.scan(forward, r, (*block, alpha))
-        return -r
+        q, alpha = scanned(backward, -g, S, Y, reverse=True)
+        p, _ = scanned(forward, D * q, S, Y, along=alpha)
+        return p
