@@ -164,6 +164,8 @@ def compare(
         webbrowser.open(report.resolve().as_uri())
     if outcome.interrupted:
         return 130
+    if several and outcome.broken:
+        return 1
     missed = [c.target is not None and not any(e.reached(c.target) for e in c.entries) for c in comparisons]
     return 3 if all(missed) else 0
 

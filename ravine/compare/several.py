@@ -27,7 +27,8 @@ def compare_suite(
 ) -> Suite:
     """Races methods on several problems and says which one to take over all of them.
 
-    All problems are looked at before the first race. Ctrl-C ends the race that is under way; what has finished is returned.
+    All problems are looked at before the first race. Ctrl-C ends the race that is under way; what has finished is returned. A problem
+    whose own code raises is left out, and said to be; the others race.
 
     Args:
         problems: as `compare` takes one; "rosenbrock[n=2|10]" stands for two.
@@ -40,6 +41,7 @@ def compare_suite(
 
     Raises:
         ValueError: no problems, or what `compare` raises, before the first race.
+        Exception: what the code of the first problem raised, if no race could be run.
 
     Example:
         >>> import ravine as rv
@@ -58,20 +60,30 @@ def compare_suite(
     require_count("jobs", jobs)
     say = tell or (lambda line: None)
     plans = _in_space([plan(given, methods, **options) for given in each], space)
-    done, interrupted = [], False
+    done, broken, interrupted = [], [], False
     for i, planned in enumerate(plans, 1):
-        say(f"problem {i} of {len(plans)}: {planned.options['problem']}")
+        name = planned.options["problem"]
+        say(f"problem {i} of {len(plans)}: {name}")
         try:
             done.append(race(planned, jobs=jobs, tell=tell, watch=watch, command=command))
         except KeyboardInterrupt:
             if not done:
                 raise
             interrupted = True
+        except BrokenPipeError:  # of whoever reads what is told
+            raise
+        except Exception as error:
+            broken.append((name, error))
+            say(f"{name} broke: {type(error).__name__}: {error}")
+            continue
         if interrupted or done[-1].interrupted:
             interrupted = True
             break
         say(done[-1].verdict)
-    return Suite(told_apart(done), command, time.perf_counter() - began, interrupted)
+    if not done:
+        raise broken[0][1]
+    said = tuple(f"{name}: {type(error).__name__}: {error}" for name, error in broken)
+    return Suite(told_apart(done), command, time.perf_counter() - began, interrupted, said)
 
 
 def _in_space(plans: list[Plan], space: Any) -> list[Plan]:

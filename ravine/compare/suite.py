@@ -64,12 +64,14 @@ class Suite:
         command: what reproduces it.
         seconds: all races took.
         interrupted: whether Ctrl-C cut it short.
+        broken: the problems whose own code raised, and what.
     """
 
     comparisons: tuple[Comparison, ...]
     command: str = ""
     seconds: float = 0.0
     interrupted: bool = False
+    broken: tuple[str, ...] = ()
 
     @property
     def judged(self) -> tuple[Comparison, ...]:
@@ -146,6 +148,7 @@ class Suite:
         ]
         if some:
             out.append(f"Did not race on all problems, which counts as not solved: {', '.join(some)}.")
+        out += [f"Left out, because its own code raised: {line}" for line in self.broken]
         if self.interrupted or any(c.interrupted for c in self.comparisons):
             out.append("The race was interrupted: what had finished is here.")
         return tuple(out)
@@ -196,6 +199,7 @@ class Suite:
             {
                 "verdict": self.verdict,
                 "warnings": self.warnings,
+                "broken": self.broken,
                 "reference": self.reference,
                 "limit": LIMIT,
                 "rows": self.rows(),

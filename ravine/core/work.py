@@ -188,10 +188,12 @@ def in_gradients(vector: Any, n: int) -> Any:
     return pairs + 2 * c["hv"] + n * (c["h"] + c["jac"]) + c["jv"]
 
 
-def as_dict(vector: Any) -> dict[str, int]:
-    """The counts by name, without the zeros; arrays stay arrays under `vmap`."""
+def as_dict(vector: Any) -> dict[str, Any]:
+    """The counts by name, without the zeros; all of them while tracing, and arrays stay arrays under `vmap`."""
     import numpy as np
 
+    if isinstance(vector, jax.core.Tracer):
+        return {name: vector[..., i] for i, name in enumerate(NAMES)}
     v: Any = np.asarray(vector)
     if v.ndim == 1:
         return {name: int(n) for name, n in zip(NAMES, v, strict=True) if n}

@@ -36,6 +36,24 @@ def test_nobody_at_the_target_is_exit_code_3(tmp_path):
     assert run(["compare", "sphere", *QUICK, "-t", "-1", "-q", "-o", str(tmp_path)]) == 3
 
 
+def test_a_problem_whose_code_raises_leaves_the_others_and_is_exit_code_1(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        """
+import jax, jax.numpy as jnp, ravine as rv
+f = jax.custom_jvp(lambda x: jnp.sum(x**2))
+f.defjvp(lambda at, along: 1 / 0)
+problem = rv.Problem(name="wrong", fun=f, x0=jnp.ones(2))
+"""
+    )
+    out = tmp_path / "out"
+    assert run(["compare", "sphere", f"{tmp_path}/mine.py:problem", *QUICK, "-o", str(out)]) == 1
+    text = capsys.readouterr().out
+    assert "Left out, because its own code raised: " in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert (out / "sphere" / "report.html").exists()
+    assert (out / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

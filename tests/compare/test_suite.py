@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -234,6 +235,28 @@ def test_ctrl_c_in_a_later_problem_keeps_the_finished_ones(monkeypatch):
     assert any("interrupted" in w for w in suite.warnings)
     with pytest.raises(KeyboardInterrupt):
         rv.compare_suite(["booth", "sphere"], ["bfgs"], budget="20steps")
+
+
+def test_a_problem_whose_code_raises_is_left_out_and_said_to_be():
+    @jax.custom_jvp
+    def broken(x):
+        return jnp.sum(x**2)
+
+    @broken.defjvp
+    def derivative(at, along):  # asked for in the race, not when the problem is looked at
+        raise RuntimeError("no such table")
+
+    wrong = rv.Problem(name="wrong", fun=broken, x0=jnp.ones(2))
+    told = []
+    suite = rv.compare_suite(["sphere", wrong, "booth"], ["bfgs"], budget="20steps", tell=told.append)
+    assert [c.problem for c in suite.comparisons] == ["sphere", "booth"]
+    assert suite.broken == ("wrong: RuntimeError: no such table",)
+    assert "Left out, because its own code raised: wrong: RuntimeError: no such table" in suite.warnings
+    assert "wrong broke: RuntimeError: no such table" in told
+    assert suite.to_dict()["broken"] == [*suite.broken]
+    assert "no such table" in suite.to_html()
+    with pytest.raises(RuntimeError, match="no such table"):
+        rv.compare_suite([wrong, wrong], ["bfgs"], budget="20steps")
 
 
 def test_races_on_problems_of_one_name_are_no_race_on_one_problem(tmp_path):

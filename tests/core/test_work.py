@@ -141,3 +141,12 @@ def test_a_condition_counts_the_branch_that_is_taken(on_yes, on_no):
 
     for predicate, n in ((True, on_yes), (False, on_no)):
         assert work.as_dict(counts(predicate)) == ({"g": n} if n else {})
+
+
+def test_the_work_of_a_result_is_known_inside_jit_and_out():
+    def f(x):
+        return jnp.sum((x - 1) ** 4)
+
+    outside = rv.minimize(f, jnp.zeros(3), method="bfgs").work
+    inside = jax.jit(lambda x: rv.minimize(f, x, method="bfgs").work)(jnp.zeros(3))
+    assert {name: int(n) for name, n in inside.items() if n} == outside
