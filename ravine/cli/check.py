@@ -22,7 +22,7 @@ def check(
     problem
         A built-in name (see `ravine list problems`), `module:attr` or `file.py:attr`, with values in brackets: "rosenbrock[n=10]".
     x0
-        The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
+        The start, numbers with commas between in the order of its arrays, in place of the problem's own: --x0=-1.2,1.
     x64
         Compute in float64.
     """

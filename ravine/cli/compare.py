@@ -70,7 +70,7 @@ def compare(
         A TOML file of search spaces, to tune other hyperparameters too: tables such as [ravine.space.adam]. Those in the file of
         --config count as well.
     x0
-        The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
+        The start, numbers with commas between in the order of its arrays, in place of the problem's own: --x0=-1.2,1.
     x_axis
         What the report draws curves against at first.
     out
@@ -200,10 +200,12 @@ def command() -> str:
 
 def numbers(text: str | None) -> Any:
     """The numbers of "1,2"."""
+    from ravine.core.target import Elements
+
     if text is None:
         return None
     try:
-        return [float(word) for word in text.split(",")]
+        return Elements(float(word) for word in text.split(","))
     except ValueError:
         raise ValueError(f"--x0 {text}: write numbers with commas between, as in --x0=-1.2,1") from None
 

@@ -39,7 +39,7 @@ def minimize(
     seconds
         The most seconds.
     x0
-        The start, numbers with commas between, in place of the problem's own: --x0=-1.2,1.
+        The start, numbers with commas between in the order of its arrays, in place of the problem's own: --x0=-1.2,1.
     x64
         Compute in float64.
     plot

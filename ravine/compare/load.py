@@ -12,11 +12,12 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.flatten_util
 import numpy as np
 
 from ravine.core.flat import as_arrays
 from ravine.core.registry import nearest
-from ravine.core.target import parse
+from ravine.core.target import Elements, parse
 from ravine.problems import registry
 from ravine.problems.problem import EXAMPLE, Problem
 
@@ -32,7 +33,7 @@ def load_problem(given: Any, x0: Any = None) -> Problem:
         given: a `Problem`; a built-in name such as "rosenbrock[n=10]"; "package.module:attr" or "path/file.py:attr", where attr is
             a `Problem`, a function f(x) with a start `x0` beside it, or a function that returns a `Problem` and gets the bracket's
             values. A file without attr is asked for `problem`.
-        x0: a start in place of the problem's own, or of none.
+        x0: a start in place of the problem's own, or of none; `Elements` are put into the arrays of the problem's own.
 
     Raises:
         ValueError: no such problem, file or attribute, or an attribute that is no problem; the message shows a right one.
@@ -48,9 +49,13 @@ def load_problem(given: Any, x0: Any = None) -> Problem:
 def _starting_at(problem: Problem, x0: Any) -> Problem:
     if x0 is None:
         return problem
-    x0 = as_arrays(x0)
+    elements = isinstance(x0, Elements)
+    x0 = as_arrays(list(x0) if elements else x0)
     if problem.kind != "system":  # of which A says what x is like
         own = as_arrays(problem.start(jax.random.key(0)))
+        flat, unpack = jax.flatten_util.ravel_pytree(own)
+        if elements and flat.size == len(x0):
+            x0 = jax.tree.map(np.asarray, unpack(x0.astype(flat.dtype)))
         form, other = ((jax.tree.structure(v), [np.shape(a) for a in jax.tree.leaves(v)]) for v in (own, x0))
         if form != other:
             theirs, ours = (jax.tree.map(lambda v: f"{v.dtype}{list(v.shape)}", v) for v in (own, x0))

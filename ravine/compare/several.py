@@ -27,8 +27,8 @@ def compare_suite(
 ) -> Suite:
     """Races methods on several problems and says which one to take over all of them.
 
-    All problems are looked at before the first race. Ctrl-C ends the race that is under way; what has finished is returned. A problem
-    whose own code raises is left out, and said to be; the others race.
+    All problems are looked at before the first race. Ctrl-C ends the race that is under way; what has finished is returned. Where a
+    problem's own code raises in its race, the others race without it, and the suite says so.
 
     Args:
         problems: as `compare` takes one; "rosenbrock[n=2|10]" stands for two.

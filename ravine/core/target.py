@@ -11,6 +11,10 @@ _PIECE = re.compile(r"""\s*([A-Za-z_]\w*)\s*=\s*((?:'[^']*'|"[^"]*"|\([^()]*\)|\
 """`key=value`: a value ends at a comma outside of quotes and brackets."""
 
 
+class Elements(list[float]):
+    """The elements of a start, one after the other; the problem's own start says in which arrays."""
+
+
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Splits `name[key=value, …]`; values are numbers, strings, booleans, None or lists of such, never code.
 

@@ -13,6 +13,8 @@ import pytest
 
 from ravine.cli import run
 from ravine.cli.picture import picture
+from ravine.compare.load import load_problem
+from ravine.core.target import Elements
 
 MINE = """
 import jax.numpy as jnp
@@ -71,6 +73,13 @@ def test_what_was_given_is_told_as_it_was_given(capsys):
     text = capsys.readouterr().out
     assert "given           bfgs\n" in text
     assert "initial         12.5\n" in text
+
+
+def test_the_numbers_of_a_start_go_into_the_arrays_of_the_problems_own(mine, capsys):
+    assert load_problem(f"{mine}:fit", Elements([2, 3])).x0 == {"a": 2.0, "k": 3.0}
+    assert run(["minimize", f"{mine}:fit", "--x0=2,3"]) == 0
+    assert run(["minimize", f"{mine}:fit", "--x0=2,1,3"]) == 2
+    assert "x0 must be like the start of 'fit', which is {'a': 'float32[]', 'k': 'float32[]'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
