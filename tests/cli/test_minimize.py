@@ -79,7 +79,7 @@ def test_the_numbers_of_a_start_go_into_the_arrays_of_the_problems_own(mine, cap
     assert load_problem(f"{mine}:fit", Elements([2, 3])).x0 == {"a": 2.0, "k": 3.0}
     assert run(["minimize", f"{mine}:fit", "--x0=2,3"]) == 0
     assert run(["minimize", f"{mine}:fit", "--x0=2,1,3"]) == 2
-    assert "x0 must be like the start of 'fit', which is {'a': 'float32[]', 'k': 'float32[]'}" in capsys.readouterr().err
+    assert "x0 must be like the start of 'fit', which is {'a': 'float64[]', 'k': 'float64[]'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
