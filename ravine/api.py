@@ -44,7 +44,8 @@ def minimize(
     """Minimises f(x, *args) from x0, perhaps within bounds; with g, f(x, *args) + g(K x).
 
     Args:
-        fun: f(x, *args) → a scalar, written in JAX.
+        fun: f(x, *args) → a scalar, written in JAX. It is compiled once for each function object: what it reads from outside (an
+            attribute, a global, an array) is that of the first call, so pass through `args` what changes.
         x0: the start, any tree of floating-point arrays. Its precision is that of the run, to which f's values are rounded.
         args: further arguments of f; other values do not compile again.
         method: a registered name (`ravine list`), a method such as `LBFGS(memory=20)`, or an optax transformation. "auto" chooses
@@ -56,10 +57,11 @@ def minimize(
         tol: the optimality asked for: the largest element of the (projected) gradient, relative to max(1, |f|) / max(1, |x|∞). The
             default is the square root of the machine precision.
         stop: a criterion in place of the default one; with `tol`, either ends the run.
-        callback: is given a `Result` after every iteration; returning True ends the run.
+        callback: is given a `Result` after every iteration; returning something true ends the run.
         history: what to record at each iteration: "f", "optimality", "x", "work", or a field of the method's state.
         key: a `jax.random.key`, for randomised methods.
-        resume: an earlier result to go on from.
+        resume: an earlier result to go on from: of the same function, args and method, within the bounds given. x0 then says only
+            what the parameters look like.
 
     Returns:
         A `Result` in SciPy's words: `x fun jac status success message nit nfev njev nhev`, and more.

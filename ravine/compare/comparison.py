@@ -182,10 +182,21 @@ class Entry:
         """The median final value over seeds."""
         return float(np.median([c.final for c in self.curves]))
 
-    def best_validation(self, name: str) -> np.ndarray:
-        """The best value of a validation measure in each seed: largest, or smallest for losses."""
-        pick = np.nanmin if "loss" in name else np.nanmax
-        return np.array([pick(c.validation[name]) if np.isfinite(c.validation[name]).any() else np.nan for c in self.curves])
+    def validated(self, name: str) -> np.ndarray:
+        """The value of a validation measure that `which` names, in each seed."""
+        pick = {"largest": np.max, "smallest": np.min, "last": lambda v: v[-1]}[which(name)]
+        finite = [v[np.isfinite(v)] for v in (np.asarray(c.validation[name]) for c in self.curves)]
+        return np.array([pick(v) if v.size else np.nan for v in finite])
+
+
+def which(measure: str) -> str:
+    """Which value along a run is shown of a validation measure: its name says whether more of it is better, or nothing does.
+
+    >>> which("accuracy"), which("top5_error"), which("mae")
+    ('largest', 'smallest', 'last')
+    """
+    kinds = {"accuracy": "largest", "loss": "smallest", "error": "smallest"}
+    return next((kind for word, kind in kinds.items() if word in measure), "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,7 +354,7 @@ class Comparison:
             finals = [c.final for c in e.curves]
             row["final_spread"] = (min(finals), max(finals))
             for name in measures:
-                values = e.best_validation(name)
+                values = e.validated(name)
                 row[name] = float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
                 row[f"{name}_spread"] = (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else None
             row["seconds_per_iteration"] = e.seconds_per_iteration

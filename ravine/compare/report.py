@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ravine.compare import svg
-from ravine.compare.comparison import Comparison, Curve, Entry
+from ravine.compare.comparison import Comparison, Curve, Entry, which
 from ravine.compare.page import render, swatch
 from ravine.compare.text import MISS, count, latex, measures, notes, number, size, spread, ties, time, times
 
@@ -105,7 +105,7 @@ def _ranking(c: Comparison) -> tuple[list[_Column], list[list[_Cell]]]:
         ]
     final = f"final {c.value_name}"
     columns.append(_Column(final, "median over seeds; below, the range"))
-    columns += [_Column(name, "best seen on validation data, the median over seeds; below, the range") for name in measures(c)]
+    columns += [_Column(name, f"the {which(name)} value on validation data, the median over seeds; below, the range") for name in measures(c)]
     columns += [_Column("per iteration", "time of one iteration alone on the machine"), _Column("compile", "tracing and compiling")]
     best = rows[0]["seconds_to_target"] if rows else math.inf
     slowest = max((r["seconds_to_target"] for r in rows if np.isfinite(r["seconds_to_target"])), default=1.0)
@@ -159,7 +159,7 @@ def _figures(c: Comparison) -> list[tuple[str, str, str]]:
         out.append((f"{best.reached(c.target)}/{len(best.curves)}", "", "seeds reached it"))
     out.append((number(best.final), "", f"final {c.value_name}"))
     for name in measures(c)[:2]:
-        values = best.best_validation(name)
+        values = best.validated(name)
         if np.isfinite(values).any():
             v = float(np.nanmedian(values))
             out.append(

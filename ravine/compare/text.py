@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.compare.comparison import TIE, Comparison, Entry
+from ravine.compare.comparison import TIE, Comparison, Entry, which
 
 MISS = "–"
 Column = tuple[str, str, bool, list[str]]
@@ -120,7 +120,8 @@ def _columns(c: Comparison) -> list[Column]:
         ]
     columns.append(("final", f"final {c.value_name}", False, with_spread("final_loss", "final_spread", short)))
     for name in measures(c):
-        columns.append((name, name, False, [number(r.get(name)) for r in rows]))
+        title = f"final {name}" if which(name) == "last" else name
+        columns.append((name, title, False, [number(r.get(name)) for r in rows]))
     return columns
 
 

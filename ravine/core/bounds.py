@@ -23,8 +23,8 @@ def as_bounds(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any] | None
     Args:
         bounds: None, or one of
             `(lower, upper)`: each None, a number, or a tree that matches x0 or can be broadcast to it leaf by leaf;
-            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, as SciPy takes it (of two
-            elements, `([l₀, l₁], [u₀, u₁])`, a tuple of lists, is `(lower, upper)`);
+            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, or an array of shape (n, 2), as
+            SciPy takes it (of two elements, `([l₀, l₁], [u₀, u₁])`, a tuple of lists or arrays, is `(lower, upper)`);
             an object with `lb` and `ub`, such as `scipy.optimize.Bounds`.
         x0: the start, a tree of arrays.
         fit: of two parameters, two pairs are the lower and the upper bounds, as SciPy's fits take them.
@@ -53,6 +53,8 @@ def sides(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any]:
     """(lower, upper) as the user wrote them, of any form that `as_bounds` takes."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         return bounds.lb, bounds.ub
+    if isinstance(bounds, np.ndarray | jax.Array) and np.ndim(bounds) == 2 and not fit:
+        bounds = list(bounds)
     if _are_pairs(bounds, x0, fit):
         lower = [-np.inf if low is None else low for low, _ in bounds]
         upper = [np.inf if high is None else high for _, high in bounds]
@@ -76,6 +78,8 @@ def _are_pairs(bounds: Any, x0: Any, fit: bool) -> bool:
     """Whether it is SciPy's list: one pair of numbers for each element of a vector x0."""
 
     def is_pair(b: Any) -> bool:
+        if isinstance(b, np.ndarray | jax.Array):  # in a list as SciPy's; a tuple of two arrays is (lower, upper)
+            return isinstance(bounds, list) and not fit and b.shape == (2,)
         return isinstance(b, tuple | list) and len(b) == 2 and all(v is None or np.ndim(v) == 0 for v in b)
 
     # Of two parameters, ([0, 0], [1, 2]) are two vectors and ((0, 1), (0, 2)) two pairs.

@@ -34,6 +34,8 @@ SECONDS_BETWEEN_BOUNDARIES, CLOCKED = 0.5, 0.2
 """The latter where a budget of seconds is watched. What a boundary costs: `docs/first_order.md`, on `train` beside a bare loop."""
 FASTER = 4
 HISTORY_ROWS = 512
+UNRESOLVED = 0.1
+"""The part of the first optimality above which PRECISION is believed of no objective."""
 TRIALS_LOG2 = 8  # 256 trials; a shift, because a division of integers is not vectorised
 
 
@@ -112,9 +114,14 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     limits = jnp.finfo(f.dtype)
     without_end = f < -(limits.max**0.5 if limits.bits >= 32 else limits.max)
     broken = jnp.where(without_end, Status.UNBOUNDED, jnp.where(jnp.isfinite(f), 0, Status.NONFINITE))
+    verdict = method.verdict(problem, s)
+    if issubclass(method.solves, Objective):
+        # Where |f| is huge beside what a step changes, nothing can be resolved anywhere: |x − 10⁸|² near 0, in float32.
+        hardly = optimality > UNRESOLVED * jnp.maximum(1, first_optimality)
+        verdict = jnp.where(hardly & (verdict == int(Status.PRECISION)), jnp.int32(Status.STALLED), verdict)
     # A method that only rejects would never use up a budget of iterations: none needs hundreds of trials for a step.
     stuck = jnp.where(carry.k >> TRIALS_LOG2 > carry.nit + 5, jnp.int32(Status.STALLED), jnp.int32(Status.RUNNING))
-    status = jnp.where(accepted & (broken > 0), broken, first(asked, method.verdict(problem, s), stuck))
+    status = jnp.where(accepted & (broken > 0), broken, first(asked, verdict, stuck))
     best = carry.best
     if best is not None:
         better = accepted & jnp.isfinite(f) & (f < best.f)
@@ -128,6 +135,8 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
             if name != "base":
                 value = {"f": f, "optimality": optimality, "x": x, "k": carry.k, "work": carry.work}.get(name)
                 value = getattr(s, name) if value is None else value
+                if name in ("k", "work"):  # what it took to come here, not what the next iteration tries from here
+                    value = jnp.where(accepted, value, history[name][row])
                 history[name] = jax.tree.map(lambda c, v: c.at[row].set(v.astype(c.dtype)), history[name], value)
     gauge = Gauge(optimality, scale, step, decrease, first_optimality)
     return carry._replace(status=status.astype(jnp.int32), best=best, gauge=gauge, history=history)

@@ -20,7 +20,7 @@ def plot_history(result: Any, columns: str | tuple[str, ...] = (), axes: Any = N
     except ImportError:
         raise ImportError("Result.plot needs matplotlib: pip install 'ravine[plot]'") from None
     if np.ndim(result.code):
-        raise ValueError("plot draws one run: take one of them by jax.tree.map(lambda v: v[0], result)")
+        raise ValueError("plot draws one run: take one of them, as in result[0]")
     named = (columns,) if isinstance(columns, str) else tuple(columns)
     drawn = {name: _column(result.history, name, int(result.nit)) for name in named or _drawable(result.history)}
     if not drawn:

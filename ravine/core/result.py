@@ -157,8 +157,15 @@ class Result:
         """Hessians and Hessian-vector products."""
         return self._count("h") + self._count("hv")
 
-    def __getitem__(self, name: str) -> Any:
-        """`result["x"]`, as SciPy's results allow."""
+    def __getitem__(self, name: str | int) -> Any:
+        """`result["x"]`, as SciPy's results allow; of many problems, `result[3]` is the result of one."""
+        if isinstance(name, int | np.integer):
+            if not np.ndim(self.code):
+                raise KeyError(name)
+            many = len(self.code)
+            if not -many <= name < many:
+                raise IndexError(f"there are {many} results, and no {name}")
+            return jax.tree.map(lambda v: v[name] if np.ndim(v) and len(v) == many else v, self)
         if name.startswith("_") or not hasattr(self, name):
             raise KeyError(name)
         return getattr(self, name)

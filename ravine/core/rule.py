@@ -193,18 +193,19 @@ class Transformation(Record):
 
 
 class DescentState(NamedTuple):
-    """The point, its value, the gradient that the next step uses, and the rule's state."""
+    """The point, its value and gradient, the gradient that the next step uses where that is another, and the rule's state."""
 
     x: Any
     f: Any
     g: Any
+    ahead: Any
     rule: Any
 
 
 class Descent(Method):
     """x⁺ = x + u(∇f(x)) for a rule or any optax transformation, on a function without noise.
 
-    The value is that of the point itself, so a rule that looks ahead pays one more evaluation a step.
+    Value and gradient are those of the point itself, so a rule that looks ahead pays for two points a step.
     """
 
     solves: ClassVar[type[Oracles]] = Objective
@@ -216,13 +217,12 @@ class Descent(Method):
         return DescentState(x, *self._evaluate(problem, x, s), s)
 
     def step(self, problem: Objective, s: DescentState) -> DescentState:
-        x, rule = stepped(self.rule, s.x, _moved(self.rule, problem, s.x, s.f, s.g, s.rule))
+        g = s.g if s.ahead is None else s.ahead
+        x, rule = stepped(self.rule, s.x, _moved(self.rule, problem, s.x, s.f, g, s.rule))
         return DescentState(x, *self._evaluate(problem, x, rule), rule)
 
-    def _evaluate(self, problem: Objective, x: Any, s: Any) -> tuple[Any, Any]:
-        if not looks_ahead(self.rule):
-            return problem.value_and_grad(x)
-        return problem.value(x), problem.gradient(self.rule.look_at(s, x))
+    def _evaluate(self, problem: Objective, x: Any, s: Any) -> tuple[Any, Any, Any]:
+        return *problem.value_and_grad(x), problem.gradient(self.rule.look_at(s, x)) if looks_ahead(self.rule) else None
 
     def optimality(self, problem: Any, s: DescentState) -> Any:
         return largest(s.g)

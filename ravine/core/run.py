@@ -17,7 +17,7 @@ from ravine.core.choice import check_settings, label
 from ravine.core.clock import Clock
 from ravine.core.flat import Layout
 from ravine.core.method import Method
-from ravine.core.problem import Oracles
+from ravine.core.problem import Objective, Oracles
 from ravine.core.result import BestPoint, Result, Seconds
 from ravine.core.status import Status
 from ravine.core.stop import Both, Either, MaxSteps, Stop, criterion
@@ -97,8 +97,18 @@ def run(
     if not implicit.differentiable(problem):
         return search(x0)[1]
     x, r = implicit.root(problem, x0, search)
-    fun = problem.value(x)  # type: ignore[attr-defined]
-    return dataclasses.replace(r, x=x if layout is None else layout.unpack(x), fun=fun.astype(r.fun.dtype))
+    fun, jac = problem.value_and_grad(x)  # type: ignore[attr-defined]
+
+    def moving(best: Any, here: Any) -> Any:
+        return jax.tree.map(lambda b, v: b + (v - jax.lax.stop_gradient(v)).astype(b.dtype), best, here)
+
+    def unpack(v: Any) -> Any:
+        return v if layout is None else layout.unpack(v)
+
+    # The best point moves with the solution, as x does, and the gradient with both.
+    best = BestPoint(moving(r.best.x, unpack(x)), moving(r.best.fun, fun), r.best.nit)
+    jac = r.jac if r.jac is None else moving(r.jac, unpack(jac))
+    return dataclasses.replace(r, x=unpack(x), fun=fun.astype(r.fun.dtype), jac=jac, best=best)
 
 
 def as_key(key: Any) -> Any:
@@ -129,6 +139,24 @@ def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) ->
             "resume has the result of another method, or of parameters of another shape: go on with the same method and x0, "
             "or start afresh from x0=result.x"
         )
+    if not isinstance(problem, Objective) or is_traced(problem, x0, resume.carry):
+        return
+    x, before = method.point(resume.carry.state), float(method.value(resume.carry.state))
+    if problem.lower is not None:
+        parts = zip(*map(jax.tree.leaves, (x, problem.lower, problem.upper)), strict=True)
+        if any(np.any((np.asarray(v) < low) | (np.asarray(v) > high)) for v, low, high in parts):
+            raise ValueError("resume has a result outside of these bounds: start afresh from x0=result.x, which is projected onto them")
+    now = float(_value(problem, x))
+    if abs(now - before) > np.sqrt(np.finfo(np.float32).eps) * max(1.0, abs(before)):
+        raise ValueError(
+            f"resume has a result where the function is {before:.6g}, and this one is {now:.6g} there: go on with the same function "
+            "and args, or start afresh from x0=result.x"
+        )
+
+
+@jax.jit
+def _value(problem: Any, x: Any) -> Any:
+    return problem.value(x)
 
 
 def _driven(
@@ -153,13 +181,14 @@ def _driven(
         for carry in boundaries:
             if history:
                 rows.append(_take(carry, bool(rows)))
-            if callback is not None and int(carry.nit) > told and not int(carry.status):
-                told = int(carry.nit)
+            if callback is not None and int(carry.nit) > told:
+                told, ended = int(carry.nit), int(carry.status) != Status.RUNNING
                 try:
                     now = outcome(method, problem, jax.tree.map(jnp.copy, carry), layout, stop, {}, given=given)
                     ended_by_callback = bool(callback(now))
                 except StopIteration:
                     ended_by_callback = True
+                ended_by_callback = ended_by_callback and not ended
                 if ended_by_callback:
                     carry = carry._replace(status=jnp.int32(Status.INTERRUPTED))
                     break

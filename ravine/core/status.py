@@ -48,7 +48,7 @@ SENTENCES = {
     Status.CONVERGED: "optimality is within the tolerance",
     Status.PRECISION: "no further decrease can be resolved in this floating-point precision",
     Status.TARGET: "the target value was reached",
-    Status.NONFINITE: "no finite value could be found from here; the best finite point is returned",
+    Status.NONFINITE: "no point with a finite value and gradient could be found from here; the best one is returned",
     Status.UNBOUNDED: "the function falls without end",
     Status.INFEASIBLE: "the constraints cannot be met",
     Status.BREAKDOWN: "an assumption of the method does not hold for this problem",
