@@ -5,11 +5,15 @@ Exit codes: 0 done · 1 error in the user's own code · 2 usage · 3 nobody reac
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import pathlib
+import re
+import signal
 import sys
 import sysconfig
+import threading
 import traceback
 from typing import Any
 
@@ -49,12 +53,18 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point of the `ravine` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")  # ≤ and α become question marks, where they would end the command
+    # Until a command computes, Ctrl-C ends it at once: JAX's import and its hooks turn a KeyboardInterrupt into other errors.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(_say_interrupted()))
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         code = _say_interrupted()
     except BrokenPipeError:  # whoever read what is printed has read enough; nothing may be printed while Python ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         code = 0
     sys.exit(code)
 
@@ -108,6 +118,26 @@ def _config(arguments: list[str]) -> str | None:
     return given[-1]
 
 
+def tell(text: str, file: Any = None) -> None:
+    """Prints a line of a command that has more to do than to print: it goes on where nobody reads any more."""
+    try:
+        print(text, file=file, flush=True)
+    except BrokenPipeError:
+        _print_no_more()
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def whole(_: Any, tokens: Any) -> int:
+    """A whole number as it was typed; 1.5 is none."""
+    text = tokens[0].value
+    if not re.fullmatch(r"[+-]?\d[\d_]*", text):
+        raise ValueError(f"{text} is no whole number")
+    return int(text)
+
+
 def _say_interrupted() -> int:
     print("interrupted", file=sys.stderr)
     return 130
@@ -138,9 +168,14 @@ def _show_user_error(error: BaseException, what: str = "your code raised an erro
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder; the command line may, the library never sets a global flag."""
+    """Keeps compiled programs in the user's cache folder; the command line may, the library never sets a global flag.
+
+    From here on, Ctrl-C is an exception again: a command that computes ends what it does, and keeps it.
+    """
     import jax
 
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     try:
         folder = pathlib.Path(base) / "ravine" / "compiled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+
+from ravine.cli import tell, whole
 
 WIDTH, WIDE = 100, 10**6
 AXES = {"steps": "iteration", "grads": "work", "time": "seconds"}
@@ -22,17 +25,17 @@ def compare(
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
     budget: str | None = None,
-    seeds: int = 3,
-    seed: int = 0,
+    seeds: Annotated[int, Parameter(converter=whole)] = 3,
+    seed: Annotated[int, Parameter(converter=whole)] = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
-    trials: int = 16,
+    trials: Annotated[int, Parameter(converter=whole)] = 16,
     tune: bool = True,
     space: pathlib.Path | None = None,
     x0: str | None = None,
     x_axis: Literal["steps", "grads", "time"] = "steps",
     out: Annotated[pathlib.Path | None, Parameter(name=["--out", "-o"])] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
-    jobs: int = 2,
+    jobs: Annotated[int, Parameter(converter=whole)] = 2,
     log: Annotated[list[str] | None, Parameter(negative="")] = None,
     x64: bool = False,
     config: pathlib.Path | None = None,
@@ -136,8 +139,8 @@ def compare(
         tracker = open_tracker(log) if log else None  # before the race, so that a wrong name is told now
     except ImportError as error:
         raise ValueError(str(error)) from None
-    with following(say, quiet or json) as (tell, watch):
-        given |= {"tell": tell, "watch": watch}
+    with following(say, quiet or json) as (following_up, watch):
+        given |= {"tell": following_up, "watch": watch}
         if len(each) > 1:
             outcome: Any = compare_suite(each, names, **given)
         else:
@@ -147,10 +150,10 @@ def compare(
     folder = out or pathlib.Path(f"compare-{kept}-{time.strftime('%Y%m%d-%H%M%S')}")
     report = outcome.save(folder, AXES[x_axis])
     if json:
-        print(outcome.to_json())
+        tell(outcome.to_json())
     else:
-        show(outcome, WIDE if verbose else WIDTH)
-        print(f"report: {report} (with result.json and summary.md beside it)")
+        show(outcome, WIDE if verbose else min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH)
+        tell(f"report: {report} (with result.json and summary.md beside it)")
     comparisons = outcome.comparisons if several else (outcome,)
     if tracker is not None:
         try:
@@ -175,7 +178,7 @@ def teller(quiet: bool, json: bool) -> Callable[[str], None]:
 
     def say(line: str) -> None:
         if not quiet:
-            print(line, file=sys.stderr if json else sys.stdout, flush=True)
+            tell(line, sys.stderr if json else sys.stdout)
 
     return say
 
@@ -212,16 +215,12 @@ def numbers(text: str | None) -> Any:
 
 def show(outcome: Any, width: int = WIDTH) -> None:
     """Prints the table, what a reader must know, the verdict, and the code that uses the winner."""
-    print()
-    print(outcome.table(width))
-    for warning in outcome.warnings:
-        print(f"note: {warning}")
-    print()
-    if outcome.table(width) != outcome.verdict:
-        print(outcome.verdict)
-        print()
+    table = outcome.table(width)
+    tell("\n".join(["", table, *(f"note: {warning}" for warning in outcome.warnings), ""]))
+    if table != outcome.verdict:
+        tell(f"{outcome.verdict}\n")
     if getattr(outcome, "code", ""):
-        print(f"{outcome.code}\n")
+        tell(f"{outcome.code}\n")
 
 
 def check_folder(out: pathlib.Path) -> None:

@@ -9,13 +9,15 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ravine.cli import whole
+
 
 def minimize(
     problem: str,
     *,
     method: Annotated[str, Parameter(name=["--method", "-m"])] = "auto",
     tol: float | None = None,
-    steps: int | None = None,
+    steps: Annotated[int | None, Parameter(converter=whole)] = None,
     seconds: float | None = None,
     x0: str | None = None,
     x64: Annotated[bool, Parameter(negative="")] = False,
@@ -99,15 +101,15 @@ def _check_numbers(tol: float | None, steps: int | None, seconds: float | None) 
 
 def _check_file(plot: pathlib.Path) -> None:
     """Refuses, before the run and not after it, a file that cannot be written or is to be no SVG."""
-    import os
+    from ravine.core.files import require_place
 
     if plot.suffix != ".svg":
         raise ValueError(f"--plot {plot}: an SVG is drawn; name a file that ends in .svg")
     if not plot.parent.is_dir():
         raise ValueError(f"--plot {plot}: there is no folder {plot.parent}; make it, or name another file")
-    if plot.is_dir() or not os.access(plot.parent, os.W_OK):
-        what = f"{plot} is a folder" if plot.is_dir() else f"{plot.parent} is not writable"
-        raise ValueError(f"--plot {plot}: {what}; name another file")
+    if plot.is_dir():
+        raise ValueError(f"--plot {plot}: {plot} is a folder; name another file")
+    require_place(plot)
 
 
 def _json(name: str, result: Any) -> str:

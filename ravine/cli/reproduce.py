@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from ravine.cli import whole
+
 
 def reproduce(
     experiment: Literal["proxprop"],
@@ -16,7 +18,7 @@ def reproduce(
     network: Literal["mlp", "convnet"] = "mlp",
     runs: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
     epochs: int = 50,
-    seeds: int = 1,
+    seeds: Annotated[int, Parameter(converter=whole)] = 1,
     train_size: int | None = None,
     at_most: int | None = None,
     pace: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ravine.cli import whole
+
 
 def tune(
     problem: str,
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
-    trials: int = 50,
+    trials: Annotated[int, Parameter(converter=whole)] = 50,
     budget: str | None = None,
-    seeds: int = 3,
-    seed: int = 0,
+    seeds: Annotated[int, Parameter(converter=whole)] = 3,
+    seed: Annotated[int, Parameter(converter=whole)] = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     space: pathlib.Path | None = None,
     x0: str | None = None,

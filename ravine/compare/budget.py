@@ -74,7 +74,9 @@ def read_budget(given: Any, problem: Problem) -> Budget:
         return Budget(steps, MOST_EPOCHS, f"{seconds:g} s for all methods together, {most} at most", seconds=seconds)
     if not number <= MOST:
         raise ValueError(f"budget {given!r} is above {MOST:,}, for which there is no room; give less, or seconds")
-    whole = max(1, round(number))
+    if number != round(number):
+        raise ValueError(f"budget {given!r} must be a whole number of {unit}")
+    whole = round(number)
     if unit == "epochs" and problem.kind != "loss":
         raise ValueError(f"problem {problem.name!r} has no data, so no epochs; write steps")
     if unit in ("gradients", "products"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,19 +22,34 @@ def check_problem(problem: Problem, start: Any) -> float:
 
     Raises:
         ValueError: the loss does not take the data, or what is minimised is not finite there; validation data have another form
-            than the data.
+            than the data; a metric is no number; the data have numbers that are not finite.
     """
     if problem.loss is None:
         return _finite(problem, _value(oracles(problem, Objective, None), start), "")
     n = examples(problem.data)
     batch = jax.tree.map(lambda v: v[: problem.batch_size or n], problem.data)
     loss = Function(problem.loss, "loss")
+    for what, given in (("data", problem.data), ("validation data", problem.validation)):
+        for v in jax.tree.leaves(given):
+            wrong = 0 if not jnp.issubdtype(v.dtype, jnp.floating) else v.size - int(np.isfinite(np.asarray(v)).sum())
+            if wrong:
+                raise ValueError(
+                    f"the {what} of problem {problem.name!r} have {wrong:,} numbers that are not finite: leave them out"
+                )
     check_loss(loss, start, batch)
     if problem.validation is not None:
         examples(problem.validation, "validation")
         require_form(problem.validation, problem.data, "validation")
         check_loss(loss, start, problem.validation, "validation")
+        for name, metric in problem.metrics.items():
+            shape = jax.eval_shape(partial(_called, Function(metric, name)), start, jax.tree.map(jnp.asarray, problem.validation))
+            if getattr(shape, "shape", None) != ():
+                raise ValueError(f"the metric {name!r} must return one number, the mean over its examples; it returns {shape}")
     return _finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
+
+
+def _called(function: Any, *args: Any) -> Any:
+    return function(*args)
 
 
 @jax.jit

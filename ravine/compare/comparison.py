@@ -184,9 +184,19 @@ class Entry:
 
     def validated(self, name: str) -> np.ndarray:
         """The value of a validation measure that `which` names, in each seed."""
-        pick = {"largest": np.max, "smallest": np.min, "last": lambda v: v[-1]}[which(name)]
+        pick: Any = {"largest": np.max, "smallest": np.min, "last": lambda v: v[-1]}[which(name)]
         finite = [v[np.isfinite(v)] for v in (np.asarray(c.validation[name]) for c in self.curves)]
         return np.array([pick(v) if v.size else np.nan for v in finite])
+
+
+def _trains(name: str) -> bool:
+    """Whether `train` takes the method of this name."""
+    from ravine.core.problem import Training
+    from ravine.core.registry import method_class
+    from ravine.core.rule import Rule
+
+    cls: Any = method_class(name) if name in names() else Rule
+    return issubclass(cls, Rule) or getattr(cls, "solves", None) is Training
 
 
 def which(measure: str) -> str:
@@ -314,10 +324,16 @@ class Comparison:
         """Three lines that use the winner, empty where there is none."""
         if not self.has_winner:
             return ""
-        size = None if self.winner.name == "gradient_descent" else self.batch_size
-        epochs = max(1, round(max(float(c.work[-1]) for c in self.winner.curves)))
+        bare = self.winner.name.split(" ")[0]
+        size = None if bare == "gradient_descent" else self.batch_size
+        # Of what takes all data at once, an epoch is an iteration: the work of its curve counts the gradient at the start, too.
+        axis = "work" if size else "iteration"
+        epochs = max(1, round(max(float(getattr(c, axis)[-1]) for c in self.winner.curves)))
+        trained = f"result = rv.train(loss, params, data, method, batch_size={size}, epochs={epochs}, key=0)"
+        if self.kind == "loss" and not _trains(bare):
+            trained = "result = rv.minimize(loss, params, (data,), method)  # all data at once"
         call = {
-            "loss": f"result = rv.train(loss, params, data, method, batch_size={size}, epochs={epochs}, key=0)",
+            "loss": trained,
             "fun": "result = rv.minimize(fun, x0, method=method)",
             "residual": "result = rv.least_squares(residual, x0, method=method)",
             "system": "result = rv.linear_solve(A, b, method)",

@@ -327,7 +327,7 @@ def _warnings(entries: tuple[Entry, ...], problem: Problem, planned: Plan, races
             "(factors, triangles, preconditioner) is in its seconds."
         )
     elif not races.random:
-        tuned = "; step sizes were tuned on that run" if any(e.tuned for e in entries) else ""
+        tuned = "; step sizes were tuned on that run" if planned.tune and any(e.tuned for e in entries) else ""
         out.append(f"Start and gradients are fixed, so there is one run a method and no spread{tuned}.")
     if spacing > 1:
         if any(e.name == "gradient_descent" for e in entries):

@@ -105,7 +105,10 @@ def _ranking(c: Comparison) -> tuple[list[_Column], list[list[_Cell]]]:
         ]
     final = f"final {c.value_name}"
     columns.append(_Column(final, "median over seeds; below, the range"))
-    columns += [_Column(name, f"the {which(name)} value on validation data, the median over seeds; below, the range") for name in measures(c)]
+    columns += [
+        _Column(name, f"the {which(name)} value on validation data, the median over seeds; below, the range")
+        for name in measures(c)
+    ]
     columns += [_Column("per iteration", "time of one iteration alone on the machine"), _Column("compile", "tracing and compiling")]
     best = rows[0]["seconds_to_target"] if rows else math.inf
     slowest = max((r["seconds_to_target"] for r in rows if np.isfinite(r["seconds_to_target"])), default=1.0)

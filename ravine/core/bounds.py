@@ -23,8 +23,8 @@ def as_bounds(bounds: Any, x0: Any, fit: bool = False) -> tuple[Any, Any] | None
     Args:
         bounds: None, or one of
             `(lower, upper)`: each None, a number, or a tree that matches x0 or can be broadcast to it leaf by leaf;
-            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, or an array of shape (n, 2), as
-            SciPy takes it (of two elements, `([l₀, l₁], [u₀, u₁])`, a tuple of lists or arrays, is `(lower, upper)`);
+            `[(low, high), …]`: a pair of numbers (or None) for each element of a one-dimensional x0, or an array of shape
+            (n, 2), as SciPy takes it (of two elements, `([l₀, l₁], [u₀, u₁])`, a tuple of lists or arrays, is `(lower, upper)`);
             an object with `lb` and `ub`, such as `scipy.optimize.Bounds`.
         x0: the start, a tree of arrays.
         fit: of two parameters, two pairs are the lower and the upper bounds, as SciPy's fits take them.

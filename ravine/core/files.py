@@ -50,6 +50,19 @@ def file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text).strip("-")[:60] or "problem"
 
 
+def require_place(path: str | os.PathLike[str]) -> None:
+    """Refuses, before the work and not after it, a file that cannot be written.
+
+    Raises:
+        ValueError: it cannot; the message says why.
+    """
+    target = pathlib.Path(os.path.realpath(path))
+    try:
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written ({target.parent}: {error.strerror}): name a file in another folder") from None
+
+
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Writes a file, whole or not at all; text in UTF-8."""
     with whole(path) as file:

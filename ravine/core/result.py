@@ -106,7 +106,7 @@ class Result:
             text = ", ".join(f"{Status(int(s)).name}: {int(c)}" for s, c in zip(names, n, strict=True))
             return f"{text}. {self.remark}" if self.remark else text
         status = Status(int(self.code))
-        nowhere = status is Status.NONFINITE and not np.isfinite(self.fun)
+        nowhere = status is Status.NONFINITE and not np.isfinite(self.fun) and not np.isfinite(self.best.fun)
         text = f"{status.name}: {NOWHERE if nowhere else SENTENCES[status]}"
         reason = self._reason(status)
         if reason:

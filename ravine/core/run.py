@@ -145,12 +145,14 @@ def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) ->
     if problem.lower is not None:
         parts = zip(*map(jax.tree.leaves, (x, problem.lower, problem.upper)), strict=True)
         if any(np.any((np.asarray(v) < low) | (np.asarray(v) > high)) for v, low, high in parts):
-            raise ValueError("resume has a result outside of these bounds: start afresh from x0=result.x, which is projected onto them")
+            raise ValueError(
+                "resume has a result outside of these bounds: start afresh from x0=result.x, which is projected onto them"
+            )
     now = float(_value(problem, x))
     if abs(now - before) > np.sqrt(np.finfo(np.float32).eps) * max(1.0, abs(before)):
         raise ValueError(
-            f"resume has a result where the function is {before:.6g}, and this one is {now:.6g} there: go on with the same function "
-            "and args, or start afresh from x0=result.x"
+            f"resume has a result where the function is {before:.6g}, and this one is {now:.6g} there: go on with the same "
+            "function and args, or start afresh from x0=result.x"
         )
 
 

@@ -17,6 +17,7 @@ from ravine.core import checkpoint as saved
 from ravine.core import driver
 from ravine.core.choice import as_method, check_settings, label
 from ravine.core.clock import Clock
+from ravine.core.files import require_place
 from ravine.core.flat import unpacked
 from ravine.core.function import Function
 from ravine.core.keywords import with_cures
@@ -179,6 +180,8 @@ def train(
         evaluate = Evaluation(of_arrays(together(loss, metrics), constants), arrays)
     elif metrics is not None:
         raise ValueError("metrics are averaged over validation data: pass validation=(inputs, labels)")
+    if checkpoint is not None:
+        require_place(checkpoint)
     packed = params if layout is None else layout.pack(params)
     known = total if steps is not None or isinstance(feed, Held) else None
     shown = Progress(progress, epochs, known, feed.size)
@@ -397,6 +400,7 @@ class _Run:
     def _save(self, carry: driver.Carry) -> None:
         extra = {
             "batches": self.feed.form,
+            "method": label(self.method),
             "losses": np.concatenate(self.losses).tolist(),
             "rows": self.rows,
             "seconds": self.seconds_before + time.perf_counter() - self.began,
@@ -412,6 +416,11 @@ class _Run:
             raise ValueError(
                 f"{self.checkpoint} was saved with {extra['batches']} and this run has {self.feed.form}: go on with the same, or "
                 "delete the file to start afresh"
+            )
+        if extra.get("method", label(self.method)) != label(self.method):
+            raise ValueError(
+                f"{self.checkpoint} was saved by {extra['method']} and this run has {label(self.method)}: go on with the same "
+                "method, or delete the file to start afresh"
             )
         self.rows, self.seconds_before = extra["rows"], extra["seconds"]
         self.losses, self.seen = [np.asarray(extra["losses"], np.float32)], int(carry.nit)
