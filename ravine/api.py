@@ -165,6 +165,7 @@ def minimize_batch(
         x0s = inside(x0s, jax.tree.map(lambda b: np.broadcast_to(b, (n, *b.shape)), box))
     stop = _stop(stop, tol, layout.dtypes[0])
     problem = Objective(fun, (), layout, *packed(box, layout))
+    key = None if key is None else as_key(key)
     return run_batch(chosen, problem, args, jax.vmap(layout.pack)(x0s), layout, stop, key)
 
 

@@ -326,8 +326,8 @@ class Comparison:
             return ""
         bare = self.winner.name.split(" ")[0]
         size = None if bare == "gradient_descent" else self.batch_size
-        # Of what takes all data at once, an epoch is an iteration: the work of its curve counts the gradient at the start, too.
-        axis = "work" if size else "iteration"
+        # Without minibatches an epoch is an iteration, and the work of a curve counts the gradient at the start, too.
+        axis = "work" if self.batch_size else "iteration"
         epochs = max(1, round(max(float(getattr(c, axis)[-1]) for c in self.winner.curves)))
         trained = f"result = rv.train(loss, params, data, method, batch_size={size}, epochs={epochs}, key=0)"
         if self.kind == "loss" and not _trains(bare):

@@ -114,7 +114,7 @@ def args_as_tuple(args: Any) -> tuple[Any, ...]:
     """
     if isinstance(args, str | Method | Rule):
         raise TypeError(f"args are further arguments of fun, got {args!r}: write method={args!r}")
-    words = [v for v in jax.tree.leaves(args) if isinstance(v, str)]
-    if words:
-        raise TypeError(f"args are arrays and numbers, which JAX can trace, got {words[0]!r}: bind it with functools.partial")
+    others = [v for v in jax.tree.leaves(args) if isinstance(v, str) or callable(v)]
+    if others:
+        raise TypeError(f"args are arrays and numbers, which JAX can trace, got {others[0]!r}: bind it with functools.partial")
     return args if isinstance(args, tuple) else (args,)

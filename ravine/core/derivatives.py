@@ -38,10 +38,10 @@ def jacobian(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = ()) -> jax
         >>> rv.jacobian(lambda x: jnp.array([x[0] * x[1], x[1]]), jnp.array([2.0, 3.0])).tolist()
         [[3.0, 2.0], [0.0, 1.0]]
     """
-    (flat, layout), args = _flat(x), args_as_tuple(args)
+    (flat, layout), args, vector_of = _flat(x), args_as_tuple(args), _vector(fun)
 
     def vector(v: Any) -> Any:
-        return end_to_end(jax.tree.leaves(fun(layout.unpack(v), *args)))
+        return vector_of(layout.unpack(v), *args)
 
     m = jax.eval_shape(vector, flat).size
     return (jax.jacfwd if flat.size <= m else jax.jacrev)(vector)(flat)
@@ -67,7 +67,12 @@ def hvp(fun: Callable[..., Any], x: Any, v: Any, args: tuple[Any, ...] = ()) -> 
         >>> rv.hvp(lambda x: x[0] ** 2 * x[1], jnp.array([1.0, 3.0]), jnp.array([1.0, 0.0])).tolist()
         [6.0, 2.0]
     """
-    return jax.jvp(jax.grad(_scalar(fun, args)), (_arrays(x),), (_arrays(v),))[1]
+    x, v = _arrays(x), _arrays(v, "v")
+    form, other = ((jax.tree.structure(t), [(a.shape, a.dtype) for a in jax.tree.leaves(t)]) for t in (x, v))
+    if form != other:
+        told = [jax.tree.map(lambda a: f"{a.dtype}{list(a.shape)}", t) for t in (x, v)]
+        raise ValueError(f"v must be like x, which is {told[0]}; got {told[1]}")
+    return jax.jvp(jax.grad(_scalar(fun, args)), (x,), (v,))[1]
 
 
 def _scalar(fun: Any, args: Any) -> Callable[[Any], Any]:
@@ -75,8 +80,23 @@ def _scalar(fun: Any, args: Any) -> Callable[[Any], Any]:
     return Objective(Function(fun), args_as_tuple(args))._value_of_tree
 
 
-def _arrays(x: Any) -> Any:
-    return jax.tree.map(jnp.asarray, as_arrays(x))
+def _vector(fun: Any) -> Callable[..., Any]:
+    """What a function returns, leaf after leaf; it must return at least one array."""
+    called = Function(fun)
+
+    def vector(*args: Any) -> Any:
+        leaves = jax.tree.leaves(called(*args))
+        if not leaves:
+            raise ValueError(f"{called.name} must return an array or a tree of them; it returns nothing")
+        return end_to_end(leaves)
+
+    return vector
+
+
+def _arrays(x: Any, name: str = "x") -> Any:
+    x = as_arrays(x)
+    Layout.leafwise(x, name)  # refuses what has no derivatives
+    return jax.tree.map(jnp.asarray, x)
 
 
 def _flat(x: Any) -> tuple[jax.Array, Layout]:
@@ -172,10 +192,12 @@ def check_derivatives(fun: Callable[..., Any], x: Any, args: tuple[Any, ...] = (
     """
     (flat, layout), args = _flat(x), args_as_tuple(args)
     eps = float(jnp.finfo(flat.dtype).eps)
-    tol = 100 * eps ** (2 / 3) if tol is None else tol
+    tol, vector = 100 * eps ** (2 / 3) if tol is None else tol, _vector(fun)
+    if not tol >= 0:
+        raise ValueError(f"tol must be at least 0, got {tol!r}")
 
     def scalar(v: Any) -> Any:
-        out = end_to_end(jax.tree.leaves(fun(layout.unpack(v), *args)))
+        out = vector(layout.unpack(v), *args)
         return out[0] if out.size == 1 else out @ jnp.asarray(np.random.default_rng(0).uniform(0.5, 1.5, out.size), out.dtype)
 
     g = np.asarray(jax.grad(scalar)(flat), np.float64)
@@ -258,6 +280,8 @@ def is_convex(fun: Callable[[Any], Any], box: Any, key: Any, chords: int = 1000)
     """
     if not isinstance(box, tuple | list) or len(box) != 2:
         raise ValueError("box must be (lower, upper), two trees like x between which points are drawn")
+    if isinstance(chords, bool) or not isinstance(chords, int) or chords < 1:
+        raise ValueError(f"chords must be a whole number of at least 1, got {chords!r}")
     low, layout = _flat(box[0])
     high = layout.pack(as_arrays(box[1]))
     if not bool(jnp.all((low <= high) & jnp.isfinite(low) & jnp.isfinite(high))):

@@ -13,8 +13,16 @@ import numpy as np
 from ravine.core import work
 from ravine.core.tracing import tracing
 
-UNTRACEABLE = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
-"""What JAX raises where a function asks for numbers that are being traced; `Function` adds the cure to it as a note."""
+UNTRACEABLE = (
+    jax.errors.TracerArrayConversionError,
+    jax.errors.ConcretizationTypeError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+"""What JAX raises where a function asks for numbers that are being traced."""
+
+
+class Untraceable(TypeError):
+    """The user's function asks for numbers that are being traced; JAX's own error is the cause."""
 
 
 @jax.tree_util.register_pytree_node_class
@@ -64,11 +72,10 @@ class Function:
             with work.tallied():
                 return self.whole(*args, **kwargs)
         except UNTRACEABLE as wrong:
-            wrong.add_note(
+            raise Untraceable(
                 f"{self.name} asks for numbers while JAX traces it: write jnp.exp(x) for np.exp(x) or math.exp(x), and "
-                "jnp.where(…) for an if"
-            )
-            raise
+                "jnp.where(…) for an if or for x[x > 0]"
+            ) from wrong
 
     @property
     def name(self) -> str:

@@ -30,7 +30,7 @@ VALID: dict[str, tuple[Callable[[Any], Any], str]] = {
     "(0,2)": (lambda v: (v > 0) & (v < 2), "strictly between 0 and 2"),
     ">1": (lambda v: v > 1, "greater than 1"),
     ">=1": (lambda v: v >= 1, "1 or greater"),
-    "whole": (lambda v: (v >= 0) & (v == np.floor(v)), "a whole number, 0 or greater"),
+    "whole": (lambda v: (v >= 0) & (v < 2**31) & (v == np.floor(v)), "a whole number from 0 to 2,147,483,647"),
     "any": (lambda v: v == v, "a number"),
 }
 

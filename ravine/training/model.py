@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.flat import as_arrays
-from ravine.core.function import UNTRACEABLE, Function, traced_shape
+from ravine.core.function import Function, Untraceable, traced_shape
 from ravine.core.problem import number
 from ravine.core.pytree import Record, part, static
 
@@ -74,7 +74,7 @@ def check_loss(loss: Function, params: Any, batch: Any, what: str = "a batch") -
     """Traces the loss once on these shapes, so that what is wrong is said in a sentence before anything compiles."""
     try:
         value = traced_shape(_call, loss, params, batch)
-    except UNTRACEABLE:
+    except Untraceable:
         raise
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         shapes = jax.tree.map(lambda v: f"{v.dtype}{list(v.shape)}", batch)

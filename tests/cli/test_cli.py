@@ -380,3 +380,40 @@ def test_a_tracker_that_fails_does_not_take_the_race_back(tmp_path, capsys):
     captured = capsys.readouterr()
     assert "Take " in captured.out
     assert captured.err.startswith("note: --log: ")
+
+
+def ravine(*arguments, **how):
+    command = [sys.executable, "-m", "ravine", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
+
+
+def test_a_race_goes_on_where_nobody_reads_what_it_prints(tmp_path):
+    with ravine("compare", "sphere", *QUICK, "-o", str(tmp_path / "out")) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert process.returncode == 0, err
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_letters_that_the_output_lacks_end_no_command():
+    process = ravine("minimize", "sphere", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert b"CONVERGED" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as on POSIX")
+@pytest.mark.parametrize("seconds", [0.15, 0.3])
+def test_ctrl_c_while_the_command_begins_ends_it(seconds):
+    process = ravine("minimize", "rosenbrock[n=1000]", "--seconds", "60", "--tol", "0", "-m", "adam")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode in (130, -signal.SIGINT), (out, err)  # the latter before Python has begun
+    assert b"Exception ignored" not in err
+
+
+@pytest.mark.parametrize("arguments", [["minimize", "sphere", "--steps", "1.5"], ["compare", "sphere", "--seeds", "1.7"]])
+def test_a_part_of_a_whole_number_is_a_usage_error(arguments, capsys):
+    assert run(arguments) == 2
+    assert "is no whole number" in capsys.readouterr().err

@@ -74,9 +74,9 @@ def test_a_function_without_a_floor_is_unbounded():
 def test_nonsense_is_refused_with_the_cure():
     with pytest.raises(TypeError, match=r"write for example Optimality"):
         rv.Optimality(1e-3) | 5
-    with pytest.raises(ValueError, match=r"MaxSteps: n must be a whole number, 0 or greater, got n=-1"):
+    with pytest.raises(ValueError, match=r"MaxSteps: n must be a whole number from 0 to 2,147,483,647, got n=-1"):
         rv.MaxSteps(-1)
-    with pytest.raises(ValueError, match=r"MaxEvaluations: n must be a whole number, 0 or greater, got n=1\.5"):
+    with pytest.raises(ValueError, match=r"MaxEvaluations: n must be a whole number from 0 to 2,147,483,647, got n=1\.5"):
         rv.MaxEvaluations(1.5)
     with pytest.raises(TypeError, match=r"tol must be a number"):
         rv.Optimality("tight")

@@ -161,3 +161,16 @@ def test_inside_of_a_transformation_the_host_is_said_to_be_missing(loss, start, 
             transform(lambda s: rv.train(loss, start, line, batch_size=4, epochs=1).fun * s)(1.0)
     with pytest.raises(TypeError, match="gradient_noise runs on the host"):
         jax.jit(lambda s: rv.gradient_noise(loss, start, line).signal * s)(1.0)
+
+
+def test_what_is_said_of_a_loss_that_is_not_finite_is_so(loss, start, line):
+    x, y = line
+    batches = [(x[i : i + 8].copy(), y[i : i + 8]) for i in range(0, 48, 8)]
+    batches[4][0][0, 0] = np.nan
+    r = rv.train(loss, start, batches, "sgd", epochs=1)
+    assert r.message.startswith(
+        "NONFINITE: no point with a finite value and gradient could be found from here; the best one is returned"
+    )
+    assert r.message.endswith("after 5 iterations. The loss of a batch was not finite; x are the parameters at the start.")
+    np.testing.assert_array_equal(r.x["w"], start["w"])
+    assert np.isfinite(r.best.fun)

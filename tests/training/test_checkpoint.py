@@ -125,3 +125,18 @@ def test_validation_may_come_and_go(loss, start, line, tmp_path, before):
     on = rv.train(loss, start, line, "adam", epochs=4, validation=None if before else line, **keywords)
     assert np.isfinite(on.history["validation_loss"]).tolist() == [before, before, not before, not before]
     assert on.best.fun == np.min(on.history["loss" if before else "validation_loss"][2:])
+
+
+def test_a_checkpoint_of_another_method_with_the_same_state_is_refused(loss, start, line, tmp_path):
+    saved = tmp_path / "run.npz"
+    rv.train(loss, start, line, rv.Momentum(0.01), batch_size=16, epochs=1, checkpoint=saved)
+    with pytest.raises(ValueError, match="was saved by Momentum and this run has Lion"):
+        rv.train(loss, start, line, rv.Lion(0.01), batch_size=16, epochs=2, checkpoint=saved)
+    assert rv.train(loss, start, line, rv.Momentum(0.001), batch_size=16, epochs=2, checkpoint=saved).nit == 8
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_run(loss, start, line, tmp_path):
+    seen = []
+    with pytest.raises(ValueError, match="cannot be written"):
+        rv.train(loss, start, line, "sgd", batch_size=16, epochs=1, checkpoint=tmp_path / "none" / "run.npz", callback=seen.append)
+    assert not seen
