@@ -22,7 +22,7 @@ def check_problem(problem: Problem, start: Any) -> float:
 
     Raises:
         ValueError: the loss does not take the data, or what is minimised is not finite there; validation data have another form
-            than the data; a metric is no number; the data have numbers that are not finite.
+            than the data; the data have numbers that are not finite.
     """
     if problem.loss is None:
         return _finite(problem, _value(oracles(problem, Objective, None), start), "")
@@ -41,11 +41,20 @@ def check_problem(problem: Problem, start: Any) -> float:
         examples(problem.validation, "validation")
         require_form(problem.validation, problem.data, "validation")
         check_loss(loss, start, problem.validation, "validation")
-        for name, metric in problem.metrics.items():
-            shape = jax.eval_shape(partial(_called, Function(metric, name)), start, jax.tree.map(jnp.asarray, problem.validation))
-            if getattr(shape, "shape", None) != ():
-                raise ValueError(f"the metric {name!r} must return one number, the mean over its examples; it returns {shape}")
     return _finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
+
+
+def check_metrics(problem: Problem, start: Any) -> None:
+    """Traces each metric once over the validation data.
+
+    Raises:
+        ValueError: one is no scalar.
+    """
+    for name, metric in problem.metrics.items():
+        found = jax.eval_shape(partial(_called, Function(metric, name)), start, jax.tree.map(jnp.asarray, problem.validation))
+        shape = getattr(found, "shape", None)
+        if shape != ():
+            raise ValueError(f"metric {name!r} must be a scalar, the mean over the batch, got shape {shape}: average it")
 
 
 def _called(function: Any, *args: Any) -> Any:

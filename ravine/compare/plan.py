@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ravine.compare.budget import Budget, many, read_budget, with_target
-from ravine.compare.check import check_problem
+from ravine.compare.check import check_metrics, check_problem
 from ravine.compare.contenders import Contender, contenders
 from ravine.compare.load import load_problem
 from ravine.compare.race_systems import suitable
@@ -102,6 +102,7 @@ def plan(
     ranges = {} if space is None else read_space(space)
     racing, ignored = in_space(racing, ranges)
     at_start = 0.0 if system else check_problem(described, start)
+    check_metrics(described, start)
     if system and not np.any(np.asarray(jax.tree.leaves(described.b)[0])):
         raise ValueError(f"problem {described.name!r} has b = 0, whose solution is 0: there is nothing to race for")
     spend = read_budget(budget, described)

@@ -102,6 +102,8 @@ def like(bound: Any, missing: float, x0: Any, side: str) -> Any:
     def one(b: Any, v: Any) -> Any:
         b = missing if b is None else b
         b = b if isinstance(b, jax.core.Tracer) else np.asarray(b)
+        if b.dtype.kind not in "biuf" and not jnp.issubdtype(b.dtype, jnp.floating):
+            raise ValueError(f"the {side} bounds must be real numbers, got {b!r}")
         try:
             return (jnp if isinstance(b, jax.core.Tracer) else np).broadcast_to(b.astype(v.dtype), np.shape(v))
         except ValueError:
@@ -126,7 +128,7 @@ def inside(x0: Any, bounds: tuple[Any, Any]) -> Any:
     projected = jax.tree.map(clipped, x0, *bounds)
     leaves = zip(jax.tree.leaves(x0), jax.tree.leaves(projected), strict=True)
     if not is_traced(x0, projected):
-        outside = sum(int(np.sum(np.asarray(x) != np.asarray(p))) for x, p in leaves)
+        outside = sum(int(np.sum((np.asarray(x) != np.asarray(p)) & ~np.isnan(np.asarray(x)))) for x, p in leaves)
         if outside:
             warn(f"x0 is outside the bounds in {outside} of its elements; it was projected onto them")
     return projected

@@ -125,7 +125,9 @@ class Taylor(NamedTuple):
         return model if self.H is None else model + 0.5 * p @ self.H @ p
 
     def minimum(self) -> Any:
-        """Where the model is least, the point of Newton's step a − H⁻¹ g: in the structure of x.
+        """The point of Newton's step a − H⁻¹ g, in the structure of x: where the slope of the model is zero.
+
+        The model is least there if H is positive definite; else it is a saddle or a maximum, and not finite where H is singular.
 
         Raises:
             ValueError: a model of first order has none.

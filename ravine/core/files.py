@@ -57,10 +57,11 @@ def require_place(path: str | os.PathLike[str]) -> None:
         ValueError: it cannot; the message says why.
     """
     target = pathlib.Path(os.path.realpath(path))
+    there = next(p for p in target.parents if p.exists())
     try:
-        tempfile.TemporaryFile(dir=target.parent).close()
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise ValueError(f"{path} cannot be written ({target.parent}: {error.strerror}): name a file in another folder") from None
+        raise ValueError(f"{path} cannot be written ({there}: {error.strerror}): name a file in another folder") from None
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:

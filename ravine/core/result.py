@@ -177,7 +177,7 @@ class Result:
             return f"{used}: {self.message}"
         return (
             f"{used}: f = {np.asarray(self.fun):.6g} after {int(self.nit)} iterations, {self.nfev} values and "
-            f"{self.njev} gradients in {self.seconds.total:.3g} s; {self.message}"
+            f"{self.njev} gradients{f' in {self.seconds.total:.3g} s' if self.seconds.total else ''}; {self.message}"
         )
 
     def report(self) -> str:

@@ -130,6 +130,9 @@ def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) ->
     if not isinstance(resume, Result):
         raise TypeError(f"resume must be the Result of an earlier call, got {type(resume).__name__}")
 
+    if resume.carry is None:
+        raise ValueError("resume goes on with one run, and this result has none to go on with: start afresh from x0=result.x")
+
     def form(state: Any) -> Any:
         return jax.tree.structure(state), [(v.shape, v.dtype) for v in jax.tree.leaves(state)]
 

@@ -49,7 +49,7 @@ SENTENCES = {
     Status.PRECISION: "no further decrease can be resolved in this floating-point precision",
     Status.TARGET: "the target value was reached",
     Status.NONFINITE: "no point with a finite value and gradient could be found from here; the best one is returned",
-    Status.UNBOUNDED: "the function falls without end",
+    Status.UNBOUNDED: "the function falls without end: below −√(the largest number of its dtype), where squares overflow",
     Status.INFEASIBLE: "the constraints cannot be met",
     Status.BREAKDOWN: "an assumption of the method does not hold for this problem",
     Status.STALLED: "steps became tiny away from a solution",

@@ -65,7 +65,7 @@ def test_the_code_that_is_printed_runs_for_a_method_that_takes_all_data_at_once(
 
 def test_a_metric_that_is_no_number_is_refused_before_the_race():
     wrong = problem(metrics={"mae": lambda p, b: jnp.abs(b[0] @ p["w"] - b[1])})
-    with pytest.raises(ValueError, match="the metric 'mae' must return one number"):
+    with pytest.raises(ValueError, match="metric 'mae' must be a scalar"):
         rv.compare(wrong, ["sgd"], budget="1epochs")
 
 

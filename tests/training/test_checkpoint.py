@@ -137,6 +137,7 @@ def test_a_checkpoint_of_another_method_with_the_same_state_is_refused(loss, sta
 
 def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_run(loss, start, line, tmp_path):
     seen = []
+    (tmp_path / "none").write_text("a file, and no folder")
     with pytest.raises(ValueError, match="cannot be written"):
         rv.train(loss, start, line, "sgd", batch_size=16, epochs=1, checkpoint=tmp_path / "none" / "run.npz", callback=seen.append)
     assert not seen
