@@ -146,10 +146,15 @@ def said_of(body, tmp_path, capsys):
     return text
 
 
-def test_a_function_that_jax_cannot_trace_is_told_the_cure(tmp_path, capsys):
-    text = said_of("return x if x > 0 else -x", tmp_path, capsys)
-    assert "jnp.where or jax.lax.cond for if" in text
-    assert "JAX has removed" not in text
+def test_a_function_that_jax_cannot_trace_is_told_the_cure_in_a_sentence_with_its_place(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("import ravine as rv\n\ndef f(x):\n    return x if x > 0 else -x\n\nproblem = rv.Problem(fun=f, x0=1.0)\n")
+    assert run(["compare", str(file), *QUICK, "-o", str(tmp_path / "out")]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("ravine: f asks for numbers while JAX traces it")
+    assert "jnp.where(…) for an if" in text
+    assert text.endswith(f"({file}:4)\n")
+    assert text.count("\n") == 1
 
 
 def test_a_loss_that_does_not_take_its_data_is_told_in_a_sentence_with_its_place(tmp_path, capsys):
