@@ -100,7 +100,8 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     if issubclass(method.solves, Objective):
         # Where |f| is huge, a gradient may be small beside it everywhere: in float32 Brown's badly scaled function (f = 10¹², |g|∞
         # = 2·10⁶ at the start) would be called solved at once. So it must be small beside the first gradient, too.
-        scale = jnp.minimum(scale, jnp.maximum(1, first_optimality))
+        at_first = jnp.maximum(1, first_optimality)
+        scale = jnp.minimum(scale, at_first)
     step, decrease = carry.gauge.step, carry.gauge.decrease
     if before is not None and "step" in needs:
         step = jnp.where(accepted, _relative_step(x, method.point(before)).astype(f.dtype), step)
@@ -117,7 +118,7 @@ def _assess(method: Method, problem: Any, noisy: bool, stop: Stop, carry: Carry,
     verdict = method.verdict(problem, s)
     if issubclass(method.solves, Objective):
         # Where |f| is huge beside what a step changes, nothing can be resolved anywhere: |x − 10⁸|² near 0, in float32.
-        hardly = optimality > UNRESOLVED * jnp.maximum(1, first_optimality)
+        hardly = optimality / UNRESOLVED > at_first
         verdict = jnp.where(hardly & (verdict == int(Status.PRECISION)), jnp.int32(Status.STALLED), verdict)
     # A method that only rejects would never use up a budget of iterations: none needs hundreds of trials for a step.
     stuck = jnp.where(carry.k >> TRIALS_LOG2 > carry.nit + 5, jnp.int32(Status.STALLED), jnp.int32(Status.RUNNING))
