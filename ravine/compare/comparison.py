@@ -297,12 +297,12 @@ class Comparison:
                 f"No method reached {self.target:g} {within}; {best.setting} came lowest, to {best.final:.3g}{median}. "
                 "Give a larger budget or a higher target."
             )
-        cost, steps = best.expected("seconds", self.target), best.expected("iteration", self.target)
+        cost, steps, work = (best.expected(axis, self.target) for axis in ("seconds", "iteration", "work"))
         tries = f" on {best.reached(self.target)} of {n} seeds, on average" if n > 1 else ""
         text = (
             f"Take {best.setting}: it reached {self.target:g}{tries} after "
             f"{steps:,.0f} iteration{'' if round(steps) == 1 else 's'} "
-            f"({best.expected('work', self.target):,.3g} {self.work_unit}, {time(cost)})"
+            f"({work:,.3g} {self.work_unit.removesuffix('s') if work == 1 else self.work_unit}, {time(cost)})"
         )
         left = best.reached(self.target) - best.held(self.target)
         if left:
