@@ -13,7 +13,7 @@ class Status(enum.IntEnum):
     | CONVERGED | optimality ≤ tol, relative to the problem's own scale | yes |
     | PRECISION | no further decrease can be resolved in this dtype | yes |
     | TARGET | the value that the user asked for was reached | yes |
-    | NONFINITE | no finite value could be found; the best finite point is returned | no |
+    | NONFINITE | no point with a finite value and gradient could be found; the best one is returned | no |
     | INFEASIBLE, UNBOUNDED | constraints cannot be met; f falls without end | no |
     | STALLED | steps became tiny away from a solution | no |
     | BREAKDOWN | the method's own assumption failed; the message says which | no |
