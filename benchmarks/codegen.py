@@ -1,6 +1,7 @@
 """Both ways to make kernels on a processor, side by side: the first call and the steady one.
 
-    python benchmarks/codegen.py
+    python benchmarks/codegen.py             # both ways
+    python benchmarks/codegen.py arrays      # what a kernel costs by the number of arrays that it reads
 
 `ravine/core/codegen.py` takes the quick way where no array of a program has more than its `SMALL` elements. Every program is
 compiled in both ways here, whatever its size; float64, 30 iterations, CPU seconds of the first calls, least times of the others.
@@ -8,6 +9,7 @@ compiled in both ways here, whatever its size; float64, 30 iterations, CPU secon
 
 from __future__ import annotations
 
+import sys
 import time
 
 import jax
@@ -37,8 +39,34 @@ def problem(name, n):
     return lambda x: jnp.tanh(jnp.exp(-((t[:, None] - c) ** 2)) @ x) - np.sin(5 * t), np.zeros(n)
 
 
+def by_arrays(turns=20_000):
+    """Nanoseconds an iteration of a loop of one kernel, by the arrays of 40 numbers that it reads; all take turns, least of 7."""
+    runs = {}
+    for n in (3, 5, 7, 9, 11, 12, 14, 16):
+        others = [jnp.asarray(np.random.default_rng(i).random(40)) for i in range(n)]
+
+        @jax.jit
+        def run(vs):
+            step = lambda i, c: 0.5 * c + sum(jnp.maximum(v, c) for v in vs) * 1e-3  # noqa: E731
+            return jax.lax.fori_loop(0, turns, step, jnp.zeros(40))
+
+        runs[n + 1] = lambda run=run, others=others: run(others).block_until_ready()
+        runs[n + 1]()
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(7):
+        for n, run in runs.items():
+            t = time.perf_counter()
+            run()
+            best[n] = min(best[n], time.perf_counter() - t)
+    for n, seconds in best.items():
+        print(f"{n:3} arrays {1e9 * seconds / turns:6.1f} ns")
+
+
 def main():
     jax.config.update("jax_enable_x64", True)
+    if sys.argv[1:] == ["arrays"]:
+        by_arrays()
+        return
     print(f"{'':36} first, s: usual quick   steady, µs: usual     quick   quick / usual")
     for name, method, sizes in CASES:
         for n in sizes:

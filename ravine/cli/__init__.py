@@ -9,7 +9,6 @@ import io
 import itertools
 import os
 import pathlib
-import re
 import signal
 import sys
 import sysconfig
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = _say_interrupted()
     except BrokenPipeError:  # whoever read what is printed has read enough; nothing may be printed while Python ends
-        _print_no_more()
+        _print_no_more(sys.stdout)
         code = 0
     sys.exit(code)
 
@@ -120,22 +119,15 @@ def _config(arguments: list[str]) -> str | None:
 
 def tell(text: str, file: Any = None) -> None:
     """Prints a line of a command that has more to do than to print: it goes on where nobody reads any more."""
+    stream = file or sys.stdout
     try:
-        print(text, file=file, flush=True)
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
-        _print_no_more()
+        _print_no_more(stream)
 
 
-def _print_no_more() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def whole(_: Any, tokens: Any) -> int:
-    """A whole number as it was typed; 1.5 is none."""
-    text = tokens[0].value
-    if not re.fullmatch(r"[+-]?\d[\d_]*", text):
-        raise ValueError(f"{text} is no whole number")
-    return int(text)
+def _print_no_more(stream: Any) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _say_interrupted() -> int:

@@ -7,14 +7,14 @@ import re
 import shlex
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ravine.cli import tell, whole
+from ravine.cli import tell
+from ravine.cli.whole import Whole
 
 WIDTH, WIDE = 100, 10**6
 AXES = {"steps": "iteration", "grads": "work", "time": "seconds"}
@@ -25,17 +25,17 @@ def compare(
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
     budget: str | None = None,
-    seeds: Annotated[int, Parameter(converter=whole)] = 3,
-    seed: Annotated[int, Parameter(converter=whole)] = 0,
+    seeds: Whole = 3,
+    seed: Whole = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
-    trials: Annotated[int, Parameter(converter=whole)] = 16,
+    trials: Whole = 16,
     tune: bool = True,
     space: pathlib.Path | None = None,
     x0: str | None = None,
     x_axis: Literal["steps", "grads", "time"] = "steps",
     out: Annotated[pathlib.Path | None, Parameter(name=["--out", "-o"])] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
-    jobs: Annotated[int, Parameter(converter=whole)] = 2,
+    jobs: Whole = 2,
     log: Annotated[list[str] | None, Parameter(negative="")] = None,
     x64: bool = False,
     config: pathlib.Path | None = None,
@@ -152,7 +152,7 @@ def compare(
     if json:
         tell(outcome.to_json())
     else:
-        show(outcome, WIDE if verbose else min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH)
+        show(outcome, WIDE if verbose else _room())
         tell(f"report: {report} (with result.json and summary.md beside it)")
     comparisons = outcome.comparisons if several else (outcome,)
     if tracker is not None:
@@ -223,11 +223,16 @@ def show(outcome: Any, width: int = WIDTH) -> None:
         tell(f"{outcome.code}\n")
 
 
+def _room() -> int:
+    """How wide a table may be: what the terminal has, and no more than reads well."""
+    return min(WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else WIDTH
+
+
 def check_folder(out: pathlib.Path) -> None:
     """Refuses, before the race and not after it, a folder that cannot be written."""
-    there = next(p for p in (out.absolute(), *out.absolute().parents) if p.exists())
-    try:
-        tempfile.TemporaryDirectory(dir=there).cleanup()
-    except OSError:
-        what = "not writable" if there.is_dir() else "a file"
-        raise ValueError(f"--out {out}: {there} is {what}; name a folder to write to") from None
+    from ravine.core.files import hindered
+
+    hindrance = hindered(out.absolute())
+    if hindrance:
+        what = "not writable" if hindrance[0].is_dir() else "a file"
+        raise ValueError(f"--out {out}: {hindrance[0]} is {what}; name a folder to write to")

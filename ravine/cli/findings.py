@@ -15,7 +15,7 @@ import numpy as np
 
 from ravine.cli import _users_frames
 from ravine.compare import text
-from ravine.compare.check import check_problem
+from ravine.compare.check import NO_SCALAR, check_problem
 from ravine.compare.race_functions import oracles
 from ravine.compare.race_systems import suitable
 from ravine.core.bounds import as_bounds
@@ -350,7 +350,7 @@ def _validation(s: Subject) -> list[Finding]:
     means = mean_over(Function(together(p.loss, p.metrics)), s.start, jax.tree.map(jnp.asarray, p.validation))
     for name, v in means.items():
         if v.shape != ():
-            out.append(Finding(WRONG, name, f"a metric must be a scalar, the mean over the batch, got shape {v.shape}: average it"))
+            out.append(Finding(WRONG, name, f"a metric {NO_SCALAR.format(v.shape)}"))
         elif not np.isfinite(v):
             out.append(Finding(WARNING, name, f"{float(v)} over the validation data at the start"))
         else:

@@ -7,13 +7,15 @@ import os
 import pathlib
 import sys
 
+from ravine.cli.whole import Whole
+
 
 def lab(
     scene: str = "",
     /,
     *,
     browser: bool = True,
-    port: int = 0,
+    port: Whole = 0,
     export: pathlib.Path | None = None,
 ) -> int:
     """Play with update rules in the browser: paths on a map, sliders, step by step.

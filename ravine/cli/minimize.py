@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ravine.cli import whole
+from ravine.cli.whole import WholeOrNone
 
 
 def minimize(
@@ -17,7 +17,7 @@ def minimize(
     *,
     method: Annotated[str, Parameter(name=["--method", "-m"])] = "auto",
     tol: float | None = None,
-    steps: Annotated[int | None, Parameter(converter=whole)] = None,
+    steps: WholeOrNone = None,
     seconds: float | None = None,
     x0: str | None = None,
     x64: Annotated[bool, Parameter(negative="")] = False,
@@ -107,8 +107,6 @@ def _check_file(plot: pathlib.Path) -> None:
         raise ValueError(f"--plot {plot}: an SVG is drawn; name a file that ends in .svg")
     if not plot.parent.is_dir():
         raise ValueError(f"--plot {plot}: there is no folder {plot.parent}; make it, or name another file")
-    if plot.is_dir():
-        raise ValueError(f"--plot {plot}: {plot} is a folder; name another file")
     require_place(plot)
 
 

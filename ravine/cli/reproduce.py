@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from ravine.cli import whole
+from ravine.cli.whole import Whole, WholeOrNone
 
 
 def reproduce(
@@ -17,10 +17,10 @@ def reproduce(
     *,
     network: Literal["mlp", "convnet"] = "mlp",
     runs: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    epochs: int = 50,
-    seeds: Annotated[int, Parameter(converter=whole)] = 1,
-    train_size: int | None = None,
-    at_most: int | None = None,
+    epochs: Whole = 50,
+    seeds: Whole = 1,
+    train_size: WholeOrNone = None,
+    at_most: WholeOrNone = None,
     pace: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
     out: Annotated[pathlib.Path, Parameter(name=["--out", "-o"])] = pathlib.Path("reproduce-proxprop"),
 ) -> int:

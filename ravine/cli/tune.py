@@ -8,17 +8,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from ravine.cli import whole
+from ravine.cli.whole import Whole
 
 
 def tune(
     problem: str,
     *,
     methods: Annotated[list[str] | None, Parameter(name=["--methods", "-m"], consume_multiple=True, negative="")] = None,
-    trials: Annotated[int, Parameter(converter=whole)] = 50,
+    trials: Whole = 50,
     budget: str | None = None,
-    seeds: Annotated[int, Parameter(converter=whole)] = 3,
-    seed: Annotated[int, Parameter(converter=whole)] = 0,
+    seeds: Whole = 3,
+    seed: Whole = 0,
     target: Annotated[str | None, Parameter(name=["--target", "-t"])] = None,
     space: pathlib.Path | None = None,
     x0: str | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -10,11 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.compare.race_functions import oracles
-from ravine.core.function import Function
+from ravine.core.function import Function, traced_shape
 from ravine.core.problem import Objective
+from ravine.core.run import value_at
 from ravine.problems.problem import Problem
 from ravine.training.batches import examples, require_form
 from ravine.training.model import check_loss
+
+NO_SCALAR = "must be a scalar, the mean over the batch, got shape {}: average it"
+"""What is wrong with such a metric."""
 
 
 def check_problem(problem: Problem, start: Any) -> float:
@@ -25,7 +28,7 @@ def check_problem(problem: Problem, start: Any) -> float:
             than the data; the data have numbers that are not finite.
     """
     if problem.loss is None:
-        return _finite(problem, _value(oracles(problem, Objective, None), start), "")
+        return _finite(problem, value_at(oracles(problem, Objective, None), start), "")
     n = examples(problem.data)
     batch = jax.tree.map(lambda v: v[: problem.batch_size or n], problem.data)
     loss = Function(problem.loss, "loss")
@@ -41,7 +44,7 @@ def check_problem(problem: Problem, start: Any) -> float:
         examples(problem.validation, "validation")
         require_form(problem.validation, problem.data, "validation")
         check_loss(loss, start, problem.validation, "validation")
-    return _finite(problem, _value(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
+    return _finite(problem, value_at(Objective(loss, (jax.tree.map(jnp.asarray, batch),)), start), " on its first batch")
 
 
 def check_metrics(problem: Problem, start: Any) -> None:
@@ -51,19 +54,13 @@ def check_metrics(problem: Problem, start: Any) -> None:
         ValueError: one is no scalar.
     """
     for name, metric in problem.metrics.items():
-        found = jax.eval_shape(partial(_called, Function(metric, name)), start, jax.tree.map(jnp.asarray, problem.validation))
-        shape = getattr(found, "shape", None)
+        shape = getattr(traced_shape(_called, Function(metric, name), start, problem.validation), "shape", None)
         if shape != ():
-            raise ValueError(f"metric {name!r} must be a scalar, the mean over the batch, got shape {shape}: average it")
+            raise ValueError(f"metric {name!r} {NO_SCALAR.format(shape)}")
 
 
 def _called(function: Any, *args: Any) -> Any:
     return function(*args)
-
-
-@jax.jit
-def _value(asked: Any, x: Any) -> Any:
-    return asked.value(x)
 
 
 def _finite(problem: Problem, value: Any, where: str) -> float:

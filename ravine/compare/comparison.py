@@ -191,12 +191,10 @@ class Entry:
 
 def _trains(name: str) -> bool:
     """Whether `train` takes the method of this name."""
-    from ravine.core.problem import Training
+    from ravine.core.choice import takes_batches
     from ravine.core.registry import method_class
-    from ravine.core.rule import Rule
 
-    cls: Any = method_class(name) if name in names() else Rule
-    return issubclass(cls, Rule) or getattr(cls, "solves", None) is Training
+    return name not in names() or takes_batches(method_class(name))
 
 
 def which(measure: str) -> str:

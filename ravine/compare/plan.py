@@ -16,9 +16,8 @@ from ravine.compare.contenders import Contender, contenders
 from ravine.compare.load import load_problem
 from ravine.compare.race_systems import suitable
 from ravine.compare.space import Range, in_space, read_space
+from ravine.core.choice import takes_batches
 from ravine.core.flat import Layout, as_arrays
-from ravine.core.problem import Training
-from ravine.core.rule import Rule
 from ravine.problems.problem import Problem
 
 TUNING = 1000
@@ -54,9 +53,7 @@ class Plan:
 
     def is_minibatch(self, contender: Contender) -> bool:
         """Whether this one sees minibatches; others take all data at once."""
-        given = contender.given
-        takes = isinstance(given, Rule) or getattr(given, "solves", None) is Training or not hasattr(given, "solves")
-        return self.problem.batched and takes
+        return self.problem.batched and takes_batches(type(contender.given))
 
 
 def plan(

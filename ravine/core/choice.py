@@ -101,6 +101,11 @@ def label(method: Any) -> str:
     return "optax transformation" if isinstance(inner, Transformation) else type(inner).__name__
 
 
+def takes_batches(kind: type) -> bool:
+    """Whether `train` runs what is of this class: a rule, a method for training, or an optax transformation, which says nothing."""
+    return issubclass(kind, Rule) or getattr(kind, "solves", Training) is Training
+
+
 def registered_name(method: Any) -> str:
     """The registry's name of a method, a rule or what wraps one."""
     return name_of(type(getattr(method, "rule", method)))

@@ -85,7 +85,8 @@ def once(flag: Any) -> Any:
     """The flag, computed once.
 
     On a processor, XLA computes a cheap value again in every kernel that reads it, and each kernel then reads all that the value
-    is made of, at 4 ns an array. What comes out of a square root it computes once.
+    is made of, at some nanoseconds an array (`python benchmarks/codegen.py arrays`). What comes out of a square root it computes
+    once.
     """
     return jnp.sqrt(jnp.where(flag, np.float32(4), np.float32(1))) > np.float32(1.5)
 

@@ -20,8 +20,7 @@ def whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         ValueError: the path is that of a folder, or of a device.
     """
     target = pathlib.Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        raise ValueError(f"{path} is no file that can be replaced: name another")
+    _require_file(path, target)
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
@@ -57,11 +56,25 @@ def require_place(path: str | os.PathLike[str]) -> None:
         ValueError: it cannot; the message says why.
     """
     target = pathlib.Path(os.path.realpath(path))
-    there = next(p for p in target.parents if p.exists())
+    _require_file(path, target)
+    hindrance = hindered(target.parent)
+    if hindrance:
+        raise ValueError(f"{path} cannot be written ({hindrance[0]}: {hindrance[1]}): name a file in another folder")
+
+
+def hindered(folder: pathlib.Path) -> tuple[pathlib.Path, str] | None:
+    """What hinders files in a folder that may not be there yet: the nearest path that is, and why; None where nothing does."""
+    there = next(p for p in (folder, *folder.parents) if p.exists())
     try:
         tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
-        raise ValueError(f"{path} cannot be written ({there}: {error.strerror}): name a file in another folder") from None
+        return there, str(error.strerror)
+    return None
+
+
+def _require_file(path: str | os.PathLike[str], target: pathlib.Path) -> None:
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path} is no file that can be replaced: name another")
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -102,13 +102,11 @@ def run(
     def moving(best: Any, here: Any) -> Any:
         return jax.tree.map(lambda b, v: b + (v - jax.lax.stop_gradient(v)).astype(b.dtype), best, here)
 
-    def unpack(v: Any) -> Any:
-        return v if layout is None else layout.unpack(v)
-
+    solution = _unpacked(layout, x)
     # The best point moves with the solution, as x does, and the gradient with both.
-    best = BestPoint(moving(r.best.x, unpack(x)), moving(r.best.fun, fun), r.best.nit)
-    jac = r.jac if r.jac is None else moving(r.jac, unpack(jac))
-    return dataclasses.replace(r, x=unpack(x), fun=fun.astype(r.fun.dtype), jac=jac, best=best)
+    best = BestPoint(moving(r.best.x, solution), moving(r.best.fun, fun), r.best.nit)
+    jac = r.jac if r.jac is None else moving(r.jac, _unpacked(layout, jac))
+    return dataclasses.replace(r, x=solution, fun=fun.astype(r.fun.dtype), jac=jac, best=best)
 
 
 def as_key(key: Any) -> Any:
@@ -151,7 +149,7 @@ def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) ->
             raise ValueError(
                 "resume has a result outside of these bounds: start afresh from x0=result.x, which is projected onto them"
             )
-    now = float(_value(problem, x))
+    now = float(value_at(problem, x))
     if abs(now - before) > np.sqrt(np.finfo(np.float32).eps) * max(1.0, abs(before)):
         raise ValueError(
             f"resume has a result where the function is {before:.6g}, and this one is {now:.6g} there: go on with the same "
@@ -160,7 +158,8 @@ def _require_same_run(resume: Any, method: Method, problem: Oracles, x0: Any) ->
 
 
 @jax.jit
-def _value(problem: Any, x: Any) -> Any:
+def value_at(problem: Any, x: Any) -> Any:
+    """The value of an objective at a packed point, as one program."""
     return problem.value(x)
 
 
@@ -264,9 +263,6 @@ def outcome(
 ) -> Result:
     """The result that a carry stands for: the last point after a success, the best one otherwise."""
 
-    def unpack(v: Any) -> Any:
-        return v if layout is None or v is None else layout.unpack(v)
-
     s, gauge, best = carry.state, carry.gauge, carry.best
     here = driver.Best(method.point(s), method.value(s), getattr(s, "g", None), gauge.optimality, carry.nit)
     if best is None:
@@ -282,17 +278,17 @@ def outcome(
             # On the host with Python's numbers: every operation of `jnp` would be a program to compile.
             best = best if np.isfinite(float(best.f)) else here._replace(x=best.x)
             chosen = here if Status.CONVERGED <= int(carry.status) <= Status.TARGET else best
-    x, nit = unpack(chosen.x), _whole(carry.nit)
+    x, nit = _unpacked(layout, chosen.x), _whole(carry.nit)
     return Result(
         x=x,
         fun=chosen.f,
-        jac=unpack(chosen.g),
+        jac=_unpacked(layout, chosen.g),
         code=carry.status,
         nit=nit,
         counts=carry.work,
         optimality=chosen.optimality,
         scale=gauge.scale,
-        best=BestPoint(x, best.f, nit) if best is here else BestPoint(unpack(best.x), best.f, _whole(best.nit)),
+        best=BestPoint(x, best.f, nit) if best is here else BestPoint(_unpacked(layout, best.x), best.f, _whole(best.nit)),
         history={n: _unpack_rows(layout, c) if n == "x" else c for n, c in columns.items()},
         carry=carry,
         stop=stop,
@@ -303,6 +299,11 @@ def outcome(
         remark=remark,
         seconds=seconds or Seconds(),
     )
+
+
+def _unpacked(layout: Layout | None, v: Any) -> Any:
+    """In the user's structure, if it is there at all."""
+    return v if layout is None or v is None else layout.unpack(v)
 
 
 def _whole(count: Any) -> Any:

@@ -92,7 +92,7 @@ def test_a_folder_in_which_nothing_can_be_made_is_told_before_the_race(named, tm
         raise OSError
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ravine.cli.compare.tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("ravine.core.files.tempfile.TemporaryFile", refuse)
     assert run(["compare", "sphere", *QUICK, *named]) == 2
     captured = capsys.readouterr()
     assert "is not writable; name a folder to write to" in captured.err

@@ -50,7 +50,7 @@ class State(NamedTuple):
         p: the direction that is being searched, and `line` where the search stands.
         memory: what was learned; `fresh` while that is nothing.
         seen: the numbers of `Seen`. One array, because XLA on a processor copies each array of the state at each trial, and takes
-            20 ns longer to start a kernel that reads more than twelve.
+            longer to start a kernel that reads more than twelve (`python benchmarks/codegen.py arrays`).
         idle: accepted steps and failed searches in succession that found neither a lower f nor a flatter g; no fewer than
             `PATIENCE` where the search along −g failed, too.
         accepted: whether the last trial moved x.
@@ -143,6 +143,7 @@ class LineSearchDescent(Method):
         learned = self.learn(s.memory, s.fresh, step, change, g)
         before = Seen(*jnp.unstack(s.seen))
         noise = jnp.abs(f - s.line.value - 0.5 * s.line.t * (s.line.slope + m))
+        # From the trial and the search, not from what is selected below: the kernel of `seen` would read more than twelve arrays.
         lowest = jnp.where(accepted, jnp.minimum(before.lowest, f), before.lowest)
         roundings = largest(step / jnp.where(step == 0, 1, x)) / jnp.finfo(x.dtype).eps
         memory = select(accepted, learned, self.blank(s.x))
